@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Small files that are there as a whole or not at all. Names are relative to a folder's descriptor. */
+
+#include <sys/types.h>
+
+#include "common/secret.h"
+
+/*
+ * Replaces the file by rename(2); it is on disk when this returns 0. Readers see the old one or the new one,
+ * and a crash leaves at worst a file NAME.new behind, which the next write replaces. The mode is set as
+ * given, whatever the umask. 0 or a negative errno, and then the old one is untouched.
+ */
+int kb_file_write_at(int folder_fd, const char *name, struct kb_span content, mode_t mode) _must_check_;
+
+/*
+ * The whole of a regular file, in memory for secrets with a NUL behind it that *ret_size does not count;
+ * kb_secret_free() it. 0; -ENOENT; -ELOOP for a link; -EINVAL for what is no file; -EFBIG when it has more
+ * than max bytes; or another errno of open(2) and read(2).
+ */
+int kb_file_read_at(int folder_fd, const char *name, size_t max, uint8_t **ret, size_t *ret_size)
+        _must_check_;

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Inside helper/config only: what each kind of value brings to the table in value.c. */
+
+#include "helper/config/value.h"
+
+struct kb_value_ops {
+        /* As kb_value_parse(). One that is not a list may be sure that `to` is zeroed. */
+        int (*parse)(const struct kb_value_limits *limits, const char *name, const char *text, void *to,
+                     char **ret_problem);
+        char *(*format)(const struct kb_value_limits *limits, const void *value);
+        void (*done)(void *value); /* NULL: nothing to release */
+        size_t size;
+        bool is_list;
+        bool goes_on; /* takes further lines */
+};
+
+/* Says what is wrong: -EINVAL, or -ENOMEM when not even that is possible. */
+int kb_value_refuse(char **ret_problem, const char *format, ...) _printf_(2, 3);
+
+extern const struct kb_value_ops kb_value_duration_ops, kb_value_size_ops, kb_value_count_ops,
+        kb_value_flag_ops, kb_value_choice_ops, kb_value_share_ops,
+        kb_value_id_range_ops; /* value_number.c */
+extern const struct kb_value_ops kb_value_word_ops, kb_value_secret_path_ops, kb_value_line_ops,
+        kb_value_text_ops, kb_value_words_ops, kb_value_globs_ops, kb_value_on_rotate_ops,
+        kb_value_pairs_ops; /* value_text.c */

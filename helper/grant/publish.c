@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "helper/grant/publish.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+
+#define CURRENT   "current"
+#define SWAP      ".current"
+#define DEPTH_MAX 64 /* of folders that a consumer may have nested in its own */
+
+struct number {
+        char text[24];
+};
+
+static bool name_valid(const char *name)
+{
+        return name && name[0] && name[0] != '.' && !strchr(name, '/') && strlen(name) <= NAME_MAX;
+}
+
+static int open_folder(int at, const char *name)
+{
+        int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        return fd < 0 ? -errno : fd;
+}
+
+/* A stream of the folder's entries; leaves fd alone. */
+static int open_entries(int fd, DIR **ret)
+{
+        int own = open_folder(fd, ".");
+        DIR *d;
+
+        if (own < 0)
+                return own;
+        d = fdopendir(own);
+        if (!d) {
+                close(own);
+                return -ENOMEM;
+        }
+        *ret = d;
+        return 0;
+}
+
+/* The next entry that is not "." or ".."; NULL at the end. */
+static const char *next_entry(DIR *d)
+{
+        struct dirent *entry;
+
+        while ((entry = readdir(d)))
+                if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+                        return entry->d_name;
+        return NULL;
+}
+
+static void keep_first(int *error, int r)
+{
+        if (*error == 0 && r < 0)
+                *error = r;
+}
+
+/* --- removing --- */
+
+static int remove_tree(int at, const char *name, unsigned depth);
+
+static int remove_entries(int fd, unsigned depth)
+{
+        _cleanup_(kb_closedirp) DIR *d = NULL;
+        const char *name;
+        int error = 0, r;
+
+        r = open_entries(fd, &d);
+        if (r < 0)
+                return r;
+        while ((name = next_entry(d)))
+                keep_first(&error, remove_tree(fd, name, depth));
+        return error;
+}
+
+/* The folder `at` is ours alone, so nobody can exchange what a name in it stands for. */
+static int take_back(int at, const char *name)
+{
+        if (fchownat(at, name, geteuid(), getegid(), AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        if (fchmodat(at, name, 0700, 0) < 0)
+                return -errno;
+        return open_folder(at, name);
+}
+
+static int remove_tree(int at, const char *name, unsigned depth)
+{
+        _cleanup_close_ int fd = -1;
+        int error;
+
+        if (unlinkat(at, name, 0) == 0 || errno == ENOENT)
+                return 0;
+        if (errno != EISDIR)
+                return -errno;
+        if (depth >= DEPTH_MAX)
+                return -ELOOP;
+        fd = take_back(at, name);
+        if (fd < 0)
+                return fd;
+        error = remove_entries(fd, depth + 1);
+        if (unlinkat(at, name, AT_REMOVEDIR) < 0)
+                keep_first(&error, -errno);
+        return error;
+}
+
+/* Removes everything in NAME's folder but the link and these two; keep_too may be NULL. */
+static int remove_others(int fd, const char *keep, const char *keep_too)
+{
+        _cleanup_(kb_closedirp) DIR *d = NULL;
+        const char *name;
+        int error = 0, r;
+
+        r = open_entries(fd, &d);
+        if (r < 0)
+                return r;
+        while ((name = next_entry(d)))
+                if (strcmp(name, CURRENT) != 0 && strcmp(name, keep) != 0 &&
+                    (!keep_too || strcmp(name, keep_too) != 0))
+                        keep_first(&error, remove_tree(fd, name, 0));
+        return error;
+}
+
+/* --- writing --- */
+
+static int write_all(int fd, struct kb_span bytes)
+{
+        while (bytes.size > 0) {
+                ssize_t n = write(fd, bytes.data, bytes.size);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                bytes = KB_SPAN(bytes.data + n, bytes.size - (size_t)n);
+        }
+        return 0;
+}
+
+static int write_file(int folder, const struct kb_publish_file *file, uid_t uid, gid_t gid)
+{
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        if (!name_valid(file->name))
+                return -EINVAL;
+        fd = openat(folder, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
+        if (fd < 0)
+                return errno == EEXIST ? -EINVAL : -errno;
+        r = write_all(fd, file->value);
+        if (r < 0)
+                return r;
+        if (fchmod(fd, 0400) < 0 || fchown(fd, uid, gid) < 0)
+                return -errno;
+        return close(take_fd(fd)) < 0 ? -errno : 0;
+}
+
+/* Whether a file is the credential's: NAME, or one of its fields, NAME.FIELD. */
+static bool belongs_to(const char *file, const char *credential)
+{
+        size_t n = strlen(credential);
+
+        return strncmp(file, credential, n) == 0 && (file[n] == '\0' || file[n] == '.');
+}
+
+/* What the folder before has of this credential goes into this one too. before: -1 when there is none. */
+static int carry_over(int folder, int before, const char *credential)
+{
+        _cleanup_(kb_closedirp) DIR *d = NULL;
+        const char *name;
+        int r;
+
+        if (!name_valid(credential))
+                return -EINVAL;
+        if (before < 0)
+                return 0;
+        r = open_entries(before, &d);
+        if (r < 0)
+                return r;
+        while ((name = next_entry(d)))
+                if (belongs_to(name, credential) && linkat(before, name, folder, name, 0) < 0)
+                        return errno == EEXIST ? -EINVAL : -errno;
+        return 0;
+}
+
+/* The group may look into the folder only when it is complete. */
+static int write_folder(int at, const char *number, int before, const struct kb_publish_file *files,
+                        size_t n_files, uid_t uid, gid_t gid)
+{
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        if (mkdirat(at, number, 0700) < 0 || fchmodat(at, number, 0700, 0) < 0) /* whatever the umask is */
+                return -errno;
+        fd = open_folder(at, number);
+        if (fd < 0)
+                return fd;
+        for (size_t i = 0; i < n_files; i++) {
+                r = files[i].value.data ? write_file(fd, &files[i], uid, gid)
+                                        : carry_over(fd, before, files[i].name);
+                if (r < 0)
+                        return r;
+        }
+        return fchown(fd, geteuid(), gid) < 0 || fchmod(fd, 0750) < 0 ? -errno : 0;
+}
+
+static int swap(int at, const char *number)
+{
+        if (unlinkat(at, SWAP, 0) < 0 && errno != ENOENT)
+                return -errno;
+        if (symlinkat(number, at, SWAP) < 0 || renameat(at, SWAP, at, CURRENT) < 0)
+                return -errno;
+        return 0;
+}
+
+/* What the link names; empty when there is none. */
+static int read_current(int at, struct number *ret)
+{
+        ssize_t n = readlinkat(at, CURRENT, ret->text, sizeof(ret->text) - 1);
+
+        if (n < 0 && errno != ENOENT)
+                return -errno;
+        ret->text[n < 0 ? 0 : n] = '\0';
+        return 0;
+}
+
+/* The greatest number below `limit` that a folder has; 0 when there is none. */
+static int greatest_number(int at, unsigned long long limit, unsigned long long *ret)
+{
+        _cleanup_(kb_closedirp) DIR *d = NULL;
+        unsigned long long greatest = 0;
+        const char *name;
+        int r;
+
+        r = open_entries(at, &d);
+        if (r < 0)
+                return r;
+        while ((name = next_entry(d))) {
+                unsigned long long n = strtoull(name, NULL, 10);
+
+                greatest = n > greatest && n < limit ? n : greatest;
+        }
+        *ret = greatest;
+        return 0;
+}
+
+static struct number number_of(unsigned long long n)
+{
+        struct number number;
+
+        snprintf(number.text, sizeof(number.text), "%llu", n);
+        return number;
+}
+
+/* NAME's folder, made when it is not there. */
+static int open_named(int base_fd, const char *name)
+{
+        if (!name_valid(name))
+                return -EINVAL;
+        if (mkdirat(base_fd, name, 0755) < 0) {
+                if (errno != EEXIST)
+                        return -errno;
+        } else if (fchmodat(base_fd, name, 0755, 0) < 0) /* whatever the umask is */
+                return -errno;
+        return open_folder(base_fd, name);
+}
+
+/* Writes the folder after all others, so that one that a crash left is never taken for it, and makes it
+ * current. */
+static int publish(int fd, const struct number *before, const struct kb_publish_file *files, size_t n_files,
+                   uid_t uid, gid_t gid)
+{
+        _cleanup_close_ int before_fd = -1;
+        unsigned long long greatest;
+        struct number number;
+        int r;
+
+        if (before->text[0]) {
+                before_fd = open_folder(fd, before->text);
+                if (before_fd < 0 && before_fd != -ENOENT)
+                        return before_fd;
+        }
+        r = greatest_number(fd, ULLONG_MAX, &greatest);
+        if (r < 0)
+                return r;
+        number = number_of(greatest + 1);
+        r = write_folder(fd, number.text, before_fd, files, n_files, uid, gid);
+        if (r >= 0)
+                r = swap(fd, number.text);
+        if (r < 0) {
+                (void)remove_tree(fd, number.text, 0);
+                return r;
+        }
+        (void)remove_others(fd, number.text, before->text); /* what stays is found by the next settling */
+        return 0;
+}
+
+int kb_publish(int base_fd, const char *name, const struct kb_publish_file *files, size_t n_files, uid_t uid,
+               gid_t gid)
+{
+        _cleanup_close_ int fd = open_named(base_fd, name);
+        struct number before;
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = read_current(fd, &before);
+        return r < 0 ? r : publish(fd, &before, files, n_files, uid, gid);
+}
+
+int kb_publish_revert(int base_fd, const char *name)
+{
+        _cleanup_close_ int fd = -1;
+        struct number current, before;
+        unsigned long long n;
+        int r;
+
+        if (!name_valid(name))
+                return -EINVAL;
+        fd = open_folder(base_fd, name);
+        if (fd < 0)
+                return fd;
+        r = read_current(fd, &current);
+        if (r < 0)
+                return r;
+        r = greatest_number(fd, strtoull(current.text, NULL, 10), &n);
+        if (r < 0)
+                return r;
+        if (n == 0)
+                return -ENOENT;
+        before = number_of(n);
+        r = swap(fd, before.text);
+        return r < 0 ? r : remove_others(fd, before.text, NULL);
+}
+
+int kb_publish_settle(int base_fd, const char *name)
+{
+        _cleanup_close_ int fd = -1;
+        struct number current;
+        int r;
+
+        if (!name_valid(name))
+                return -EINVAL;
+        fd = open_folder(base_fd, name);
+        if (fd < 0)
+                return fd;
+        r = read_current(fd, &current);
+        return r < 0 ? r : remove_others(fd, current.text, NULL);
+}
+
+int kb_publish_remove(int base_fd, const char *name)
+{
+        return name_valid(name) ? remove_tree(base_fd, name, 0) : -EINVAL;
+}
+
+int kb_publish_clean(int base_fd, bool (*keep)(const char *name, void *userdata), void *userdata)
+{
+        _cleanup_(kb_closedirp) DIR *d = NULL;
+        const char *name;
+        int error = 0, r;
+
+        r = open_entries(base_fd, &d);
+        if (r < 0)
+                return r;
+        while ((name = next_entry(d)))
+                if (name_valid(name) && keep(name, userdata))
+                        keep_first(&error, kb_publish_settle(base_fd, name));
+                else
+                        keep_first(&error, remove_tree(base_fd, name, 0));
+        return error;
+}

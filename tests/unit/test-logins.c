@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The broker's side of a login, over the wire: real handlers, log, counters and codes. The store and the
+ * publisher of the directory are the test's own, linked in place of the real ones.
+ */
+#include "tests/unit/folder.h"
+#include "tests/unit/test.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "common/client.h"
+#include "common/clock.h"
+#include "helper/broker/grants.h"
+#include "helper/broker/logins.h"
+#include "helper/broker/publisher.h"
+#include "helper/broker/sessions.h"
+#include "helper/broker/store_client.h"
+#include "helper/broker/verbs.h"
+
+/* --- the directory --- */
+
+static struct kb_directory *directory;
+
+const struct kb_directory *kb_publisher_directory(const struct kb_publisher *p)
+{
+        return directory;
+}
+
+void kb_publisher_get_state(const struct kb_publisher *p, struct kb_publisher_state *ret)
+{
+        *ret = (struct kb_publisher_state){.until = KB_TIME_NEVER, .problem = ""};
+}
+
+void kb_publisher_refresh(struct kb_publisher *p, kb_publisher_done done, void *userdata)
+{
+        fail_msg("nobody refreshes here");
+}
+
+int kb_publisher_new(struct kb_publisher **ret, struct kb_broker *b)
+{
+        return -ENOSYS; /* the whole broker is not started here */
+}
+
+void kb_publisher_free(struct kb_publisher *p)
+{
+}
+
+static struct kb_list list_of(struct kb_list_builder *b, const char *first, const char *second)
+{
+        *b = kb_list_builder_init(256);
+        if (first)
+                kb_list_add_string(b, first);
+        if (second)
+                kb_list_add_string(b, second);
+        return kb_list_built(b);
+}
+
+static uid_t first_uid(void)
+{
+        return geteuid() == 0 ? KB_ID_MIN_DEFAULT : geteuid();
+}
+
+static void add_person(struct kb_writer *w, const char *name, uint32_t uid, bool disabled, uint64_t expires)
+{
+        kb_directory_add_person(w, &(struct kb_person_record){
+                                           .name = name,
+                                           .uid = uid,
+                                           .full_name = "",
+                                           .home = "/home/x",
+                                           .shell = "/bin/sh",
+                                           .has_password = true,
+                                           .disabled = disabled,
+                                           .expires = expires,
+                                   });
+}
+
+/* ana and bea may use sshd and login with a password, and sudo; cut is disabled; old has expired. */
+static void make_directory(void)
+{
+        _cleanup_writer_ struct kb_writer w = kb_writer_init(65536);
+        _cleanup_list_ struct kb_list_builder who, hosts, services, services2;
+        struct kb_directory_options options = {.range = {first_uid(), first_uid() + 10}};
+        struct kb_refused refused;
+        char why[256];
+
+        add_person(&w, "ana", first_uid(), false, KB_TIME_NEVER);
+        add_person(&w, "bea", first_uid() + 1, false, KB_TIME_NEVER);
+        add_person(&w, "cut", first_uid() + 2, true, KB_TIME_NEVER);
+        add_person(&w, "old", first_uid() + 3, false, 1);
+        kb_directory_add_rule(&w, &(struct kb_rule_record){
+                                          .name = "in",
+                                          .who = list_of(&who, "ana", "bea"),
+                                          .hosts = list_of(&hosts, NULL, NULL),
+                                          .services = list_of(&services, "login", "sshd"),
+                                          .factors = KB_FACTOR_PASSWORD,
+                                          .until = KB_TIME_NEVER,
+                                  });
+        kb_directory_add_rule(&w, &(struct kb_rule_record){
+                                          .name = "up",
+                                          .who = kb_list_built(&who),
+                                          .hosts = kb_list_built(&hosts),
+                                          .services = list_of(&services2, "sudo", NULL),
+                                          .until = KB_TIME_NEVER,
+                                  });
+        assert_ok(kb_writer_end(&w));
+        if (kb_directory_load(&directory, KB_SPAN(w.data, w.size), &options, &refused) < 0) {
+                kb_refused_format(&refused, why, sizeof(why));
+                fail_msg("%s", why);
+        }
+}
+
+/* --- the store --- */
+
+/* What it does to whatever it is asked. */
+static struct {
+        enum kb_error error;
+        bool wants_code; /* after the password */
+        bool change_password;
+        uint32_t verb;
+        bool privileged;
+} store;
+
+struct kb_store_call {
+        struct kb_store_request is;
+        struct kb_writer fields;
+        sd_event_source *later;
+};
+
+int kb_store_call_new(struct kb_store_call **ret, const struct kb_store_request *request)
+{
+        struct kb_store_call *c = calloc(1, sizeof(*c));
+
+        assert_non_null(c);
+        *c = (struct kb_store_call){.is = *request, .fields = kb_writer_init(65536)};
+        assert_string_equal(request->store, "local");
+        *ret = c;
+        return 0;
+}
+
+struct kb_writer *kb_store_call_writer(struct kb_store_call *c)
+{
+        return &c->fields;
+}
+
+static void answer_password(struct kb_span body, struct kb_store_answer *answer, struct kb_writer *w)
+{
+        struct kb_store_authenticate_request m;
+
+        assert_ok(kb_store_authenticate_request_get(body, &m));
+        if (!kb_secret_equal(m.answer, KB_SPAN_STRING("sesame")))
+                answer->error = KB_E_BAD_SECRET;
+        kb_store_authenticate_reply_put(w, &(struct kb_store_authenticate_reply){
+                                                   .granted = !store.wants_code,
+                                                   .state = KB_SPAN("state", 5),
+                                                   .ask = store.wants_code ? KB_ASK_CODE : 0,
+                                                   .prompt = "Code: ",
+                                                   .change_password = store.change_password,
+                                           });
+}
+
+static void answer_code(struct kb_span body, struct kb_store_answer *answer, struct kb_writer *w)
+{
+        struct kb_store_continue_request m;
+
+        assert_ok(kb_store_continue_request_get(body, &m));
+        assert_true(kb_secret_equal(m.state, KB_SPAN("state", 5)));
+        if (!kb_secret_equal(m.answer, KB_SPAN_STRING("123456")))
+                answer->error = KB_E_BAD_SECRET;
+        kb_store_continue_reply_put(w, &(struct kb_store_continue_reply){.granted = true});
+}
+
+static void answer_change(struct kb_span body, struct kb_store_answer *answer, struct kb_writer *w)
+{
+        struct kb_change_secret_request m;
+
+        assert_ok(kb_change_secret_request_get(body, &m));
+        store.privileged = m.privileged;
+        if (!m.privileged && !kb_secret_equal(m.old, KB_SPAN_STRING("sesame")))
+                answer->error = KB_E_BAD_SECRET;
+        kb_change_secret_reply_put(w, &(struct kb_change_secret_reply){.message = "Done."});
+}
+
+static int answer_later(sd_event_source *source, void *userdata)
+{
+        struct kb_store_call *c = userdata;
+        _cleanup_writer_ struct kb_writer w = kb_writer_init(65536);
+        struct kb_store_answer answer = {.error = store.error, .text = ""};
+        struct kb_span body = KB_SPAN(c->fields.data, c->fields.size);
+
+        store.verb = c->is.verb;
+        if (store.error != KB_E_OK)
+                answer.text = "the store has its reasons";
+        else if (c->is.verb == KB_VERB_store_authenticate)
+                answer_password(body, &answer, &w);
+        else if (c->is.verb == KB_VERB_store_continue)
+                answer_code(body, &answer, &w);
+        else
+                answer_change(body, &answer, &w);
+        if (answer.error == KB_E_OK)
+                answer.fields = KB_SPAN(w.data, w.size);
+        c->is.done(&answer, c->is.userdata);
+        sd_event_source_disable_unref(c->later);
+        kb_writer_done(&c->fields);
+        free(c);
+        return 0;
+}
+
+void kb_store_call_start(struct kb_store_call *c)
+{
+        assert_ok(sd_event_add_defer(c->is.event, &c->later, answer_later, c));
+}
+
+void kb_store_call_cancel(struct kb_store_call *c)
+{
+        fail_msg("nobody cancels here");
+}
+
+void *kb_store_answer_take(const struct kb_store_answer *answer)
+{
+        return NULL;
+}
+
+/* --- the broker --- */
+
+static struct kb_broker broker;
+
+static int on_log(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        kb_log_dispatch(broker.log);
+        return 0;
+}
+
+static void listen_here(enum kb_caller caller, const char *path)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        struct kb_listener listener = {
+                .caller = caller, .max_peers = 16, .max_request = 65536, .read_usec = 5000000};
+
+        listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        assert_int_equal(bind(listener.fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        assert_int_equal(listen(listener.fd, 16), 0);
+        assert_ok(kb_server_listen(broker.server, &listener));
+}
+
+static void start(void)
+{
+        struct kb_log_damage damage;
+        _cleanup_problems_ struct kb_problems problems = {0};
+
+        broker = (struct kb_broker){.units_fd = -1};
+        assert_ok(sd_event_new(&broker.event));
+        assert_ok(kb_config_new(in_folder("none.conf"), &(struct kb_config_trust){.owner = geteuid()},
+                                &problems, &broker.config));
+        assert_ok(kb_log_open(&broker.log, in_folder("log"), &(struct kb_log_options){0}, &damage));
+        assert_ok(sd_event_add_io(broker.event, &broker.log_source, kb_log_fd(broker.log), 1, on_log, NULL));
+        assert_ok(kb_grants_new(&broker.grants, &broker));
+        assert_ok(kb_logins_new(&broker.logins, in_folder("keep")));
+        assert_ok(kb_sessions_new(&broker.sessions, broker.event, kb_login_session_ended, &broker));
+        assert_ok(kb_server_new(&broker.server, broker.event, kb_verbs, kb_verbs_count, &broker));
+        listen_here(geteuid() == 0 ? KB_CALLER_ROOT : KB_CALLER_SELF, in_folder("main.sock"));
+        listen_here(KB_CALLER_SELF, in_folder("auth.sock"));
+}
+
+static void stop(void)
+{
+        kb_server_free(broker.server);
+        kb_sessions_free(broker.sessions);
+        kb_logins_free(broker.logins);
+        kb_grants_free(broker.grants);
+        sd_event_source_disable_unref(broker.log_source);
+        kb_log_free(broker.log);
+        kb_config_free(broker.config);
+        sd_event_unref(broker.event);
+        unlink(in_folder("main.sock"));
+        unlink(in_folder("auth.sock"));
+}
+
+static int set_up(void **state)
+{
+        char first_key[KB_FIRST_KEY_MAX];
+
+        memset(&store, 0, sizeof(store));
+        assert_int_equal(mkdir(in_folder("log"), 0700), 0);
+        assert_int_equal(mkdir(in_folder("keep"), 0700), 0);
+        assert_ok(kb_log_create(in_folder("log"), kb_now_realtime(), first_key));
+        make_directory();
+        start();
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        stop();
+        kb_directory_free(directory);
+        directory = NULL;
+        nftw(in_folder("log"), test_folder_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        nftw(in_folder("keep"), test_folder_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        return 0;
+}
+
+/* --- the module's side, in a thread, while the loop runs here --- */
+
+struct asking {
+        struct kb_call *call;
+        const char *path;
+        int r;
+        int done_fd;
+};
+
+static void *run_call(void *p)
+{
+        struct asking *a = p;
+
+        a->r = kb_call_run(a->call, a->path, kb_time_add(kb_now_monotonic(), 10 * KB_USEC_PER_SEC));
+        close(a->done_fd);
+        return NULL;
+}
+
+static int on_done(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        *(bool *)userdata = true;
+        return 0;
+}
+
+static uint32_t run_on(struct kb_call *call, const char *socket_name)
+{
+        sd_event_source *source = NULL;
+        bool done = false;
+        pthread_t thread;
+        int fds[2];
+        struct asking a = {.call = call, .path = in_folder(socket_name)};
+
+        assert_int_equal(pipe(fds), 0);
+        a.done_fd = fds[1];
+        assert_ok(sd_event_add_io(broker.event, &source, fds[0], 1, on_done, &done));
+        assert_int_equal(pthread_create(&thread, NULL, run_call, &a), 0);
+        while (!done)
+                assert_ok(sd_event_run(broker.event, 1000000));
+        pthread_join(thread, NULL);
+        sd_event_source_disable_unref(source);
+        close(fds[0]);
+        assert_ok(a.r);
+        return call->status;
+}
+
+static uint32_t run(struct kb_call *call)
+{
+        return run_on(call, "main.sock");
+}
+
+static char handle[65];
+static uint32_t asked;
+static bool granted;
+
+static uint32_t authenticate_on(const char *socket_name, const char *user)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_authenticate);
+        struct kb_authenticate_reply reply;
+
+        kb_authenticate_request_put(
+                &call.request,
+                &(struct kb_authenticate_request){.user = user, .service = "sshd", .remote_host = "c"});
+        if (run_on(&call, socket_name) != KB_E_OK)
+                return call.status;
+        assert_ok(kb_authenticate_reply_get(call.reply.body, &reply));
+        snprintf(handle, sizeof(handle), "%s", reply.session);
+        asked = reply.ask;
+        granted = reply.granted;
+        return KB_E_OK;
+}
+
+static uint32_t authenticate(const char *user)
+{
+        return authenticate_on("main.sock", user);
+}
+
+static uint32_t proceed(const char *typed)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_proceed);
+        struct kb_proceed_reply reply;
+
+        kb_proceed_request_put(&call.request, &(struct kb_proceed_request){.session = handle,
+                                                                           .answer = KB_SPAN_STRING(typed)});
+        if (run(&call) != KB_E_OK)
+                return call.status;
+        assert_ok(kb_proceed_reply_get(call.reply.body, &reply));
+        asked = reply.ask;
+        granted = reply.granted;
+        return KB_E_OK;
+}
+
+static uint32_t account(const char *user, const char *service, const char *session)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_account);
+
+        kb_account_request_put(&call.request, &(struct kb_account_request){
+                                                      .user = user, .service = service, .session = session});
+        return run(&call);
+}
+
+static void the_right_password_lets_in_and_the_rules_are_asked(void **state)
+{
+        assert_int_equal(authenticate("ana"), KB_E_OK);
+        assert_int_equal(asked, KB_ASK_PASSWORD);
+        assert_false(granted);
+        assert_int_equal(account("ana", "sshd", handle), KB_E_DENIED); /* nothing was shown yet */
+        assert_int_equal(proceed("sesame"), KB_E_OK);
+        assert_true(granted);
+        assert_int_equal(account("ana", "sshd", handle), KB_E_OK);
+        assert_int_equal(account("ana", "sshd", ""), KB_E_DENIED); /* by key: the rule wants a password */
+        assert_int_equal(account("ana", "sudo", ""), KB_E_OK);
+        assert_int_equal(proceed("sesame"), KB_E_EXPIRED); /* it is over */
+}
+
+static void a_login_is_no_one_elses(void **state)
+{
+        assert_int_equal(authenticate("ana"), KB_E_OK);
+        assert_int_equal(proceed("sesame"), KB_E_OK);
+        assert_int_equal(account("bea", "sshd", handle), KB_E_DENIED);
+        assert_int_equal(account("ana", "login", handle), KB_E_DENIED);
+        assert_int_equal(account("ana", "sshd", handle), KB_E_OK);
+}
+
+static void a_code_is_asked_for_when_the_store_wants_one(void **state)
+{
+        store.wants_code = true;
+        assert_int_equal(authenticate("ana"), KB_E_OK);
+        assert_int_equal(proceed("sesame"), KB_E_OK);
+        assert_false(granted);
+        assert_int_equal(asked, KB_ASK_CODE);
+        assert_int_equal(account("ana", "sshd", handle), KB_E_DENIED); /* half of it is nothing */
+        assert_int_equal(proceed("123456"), KB_E_OK);
+        assert_true(granted);
+        assert_int_equal(store.verb, KB_VERB_store_continue);
+        assert_int_equal(account("ana", "sshd", handle), KB_E_OK);
+}
+
+static void too_many_wrong_passwords_lock_out_over_a_restart(void **state)
+{
+        for (unsigned i = 0; i < 10; i++) {
+                assert_int_equal(authenticate("ana"), KB_E_OK);
+                assert_int_equal(proceed("wrong"), KB_E_BAD_SECRET);
+                assert_int_equal(proceed("sesame"), KB_E_EXPIRED); /* one answer for each attempt */
+        }
+        assert_int_equal(authenticate("ana"), KB_E_LOCKED);
+        stop();
+        start();
+        assert_int_equal(authenticate("ana"), KB_E_LOCKED);
+}
+
+/* Attempts that were begun before the lock came are no way round it. */
+static void a_lockout_holds_for_attempts_under_way(void **state)
+{
+        char begun[65];
+
+        assert_int_equal(authenticate("ana"), KB_E_OK);
+        snprintf(begun, sizeof(begun), "%s", handle);
+        for (unsigned i = 0; i < 10; i++) {
+                assert_int_equal(authenticate("ana"), KB_E_OK);
+                assert_int_equal(proceed("wrong"), KB_E_BAD_SECRET);
+        }
+        snprintf(handle, sizeof(handle), "%s", begun);
+        assert_int_equal(proceed("sesame"), KB_E_LOCKED);
+}
+
+static void the_right_password_forgets_the_wrong_ones(void **state)
+{
+        for (unsigned i = 0; i < 25; i++) {
+                assert_int_equal(authenticate("ana"), KB_E_OK);
+                assert_int_equal(proceed(i % 5 == 4 ? "sesame" : "wrong"),
+                                 i % 5 == 4 ? KB_E_OK : KB_E_BAD_SECRET);
+        }
+}
+
+static void who_may_not_come_in_is_not_asked_for_a_password(void **state)
+{
+        if (geteuid() != 0)
+                skip(); /* others may ask about themselves only */
+        assert_int_equal(authenticate("cut"), KB_E_DENIED);
+        assert_int_equal(authenticate("old"), KB_E_EXPIRED);
+        assert_int_equal(authenticate("nobody"), KB_E_NOT_FOUND);
+        assert_int_equal(account("cut", "sudo", ""), KB_E_DENIED);
+        assert_int_equal(account("old", "sudo", ""), KB_E_EXPIRED);
+        assert_int_equal(account("nobody", "sudo", ""), KB_E_NOT_FOUND);
+}
+
+static void on_the_open_socket_everybody_is_themselves(void **state)
+{
+        uint32_t expected = geteuid() == 0 ? KB_E_DENIED : KB_E_OK;
+
+        assert_int_equal(authenticate_on("auth.sock", "ana"), expected);
+        assert_int_equal(authenticate_on("auth.sock", "bea"), KB_E_DENIED);
+        assert_int_equal(authenticate_on("auth.sock", "nobody"), KB_E_DENIED);
+}
+
+static void a_store_that_is_away_is_no_wrong_password(void **state)
+{
+        static const enum kb_error errors[] = {KB_E_UNREACHABLE, KB_E_SEALED, KB_E_STORAGE, KB_E_BUSY};
+
+        for (size_t i = 0; i < 20 * KB_ARRAY_SIZE(errors); i++) {
+                store.error = errors[i % KB_ARRAY_SIZE(errors)];
+                assert_int_equal(authenticate("ana"), KB_E_OK);
+                assert_int_equal(proceed("sesame"), store.error);
+        }
+}
+
+static void a_recovery_code_lets_in_once_while_the_store_is_away(void **state)
+{
+        char codes[2][KB_RECOVERY_CODE_SIZE];
+
+        assert_ok(kb_recovery_make(&broker.logins->recovery, 2, codes));
+        assert_ok(kb_logins_save_recovery(broker.logins));
+        stop();
+        start();
+        store.error = KB_E_UNREACHABLE;
+        for (unsigned i = 0; i < 2; i++) {
+                assert_int_equal(authenticate("ana"), KB_E_OK);
+                assert_int_equal(proceed("whatever"), KB_E_OK);
+                assert_int_equal(asked, KB_ASK_CODE);
+                assert_false(granted);
+                assert_int_equal(proceed(codes[0]), i == 0 ? KB_E_OK : KB_E_BAD_SECRET);
+                assert_int_equal(granted, i == 0);
+        }
+        assert_int_equal(broker.logins->recovery.n, 1);
+        store.error = KB_E_OK; /* the store is back: no code helps against it */
+        assert_int_equal(authenticate("ana"), KB_E_OK);
+        assert_int_equal(proceed(codes[1]), KB_E_BAD_SECRET);
+}
+
+static void a_code_that_cannot_be_made_void_opens_nothing(void **state)
+{
+        char codes[1][KB_RECOVERY_CODE_SIZE];
+
+        assert_ok(kb_recovery_make(&broker.logins->recovery, 1, codes));
+        store.error = KB_E_UNREACHABLE;
+        assert_int_equal(authenticate("ana"), KB_E_OK);
+        assert_int_equal(proceed("whatever"), KB_E_OK);
+        assert_int_equal(mkdir(in_folder("keep/login.recovery"), 0700), 0); /* rename(2) fails on it */
+        assert_int_equal(mkdir(in_folder("keep/login.recovery/x"), 0700), 0);
+        assert_int_equal(proceed(codes[0]), KB_E_STORAGE);
+        assert_int_equal(broker.logins->recovery.n, 1);
+}
+
+static void a_password_is_changed_in_the_store(void **state)
+{
+        bool root = geteuid() == 0; /* only root's socket speaks for root */
+        const struct {
+                const char *old;
+                uint32_t expected;
+                bool privileged;
+        } table[] = {
+                {"sesame", KB_E_OK, false},
+                {"wrong", KB_E_BAD_SECRET, false},
+                {"", root ? KB_E_OK : KB_E_BAD_SECRET, root},
+        };
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(table); i++) {
+                _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_change_password);
+
+                kb_change_password_request_put(&call.request, &(struct kb_change_password_request){
+                                                                      .user = "ana",
+                                                                      .service = "passwd",
+                                                                      .old = KB_SPAN_STRING(table[i].old),
+                                                                      .new = KB_SPAN_STRING("open"),
+                                                              });
+                assert_int_equal(run(&call), table[i].expected);
+                assert_int_equal(store.privileged, table[i].privileged);
+        }
+}
+
+/* A disk that takes nothing more, for this process. */
+static void set_disk_full(bool full)
+{
+        struct rlimit limit;
+
+        signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+        limit.rlim_cur = full ? 1 : limit.rlim_max;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void without_a_record_nobody_comes_in_unless_that_was_allowed(void **state)
+{
+        for (unsigned required = 0; required < 2; required++) {
+                uint32_t expected = required ? KB_E_NO_RECORD : KB_E_OK;
+
+                broker.config->log_required = required;
+                assert_int_equal(authenticate("ana"), KB_E_OK);
+                set_disk_full(true);
+                assert_int_equal(proceed("sesame"), expected);
+                assert_int_equal(account("ana", "sudo", ""), expected);
+                set_disk_full(false);
+        }
+}
+
+static void observing_lets_pass_whom_the_rules_refuse(void **state)
+{
+        broker.config->login_mode = KB_LOGIN_observe;
+        assert_int_equal(account("ana", "cron", ""), KB_E_OK);
+        if (geteuid() == 0)
+                assert_int_equal(account("cut", "sudo", ""), KB_E_OK);
+        broker.config->login_mode = KB_LOGIN_enforce;
+        assert_int_equal(account("ana", "cron", ""), KB_E_DENIED);
+}
+
+static void a_session_is_opened_and_closed(void **state)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_open_session);
+        _cleanup_call_ struct kb_call again = kb_call_init(KB_VERB_close_session);
+        _cleanup_call_ struct kb_call other = kb_call_init(KB_VERB_close_session);
+        struct kb_open_session_reply reply;
+
+        if (geteuid() != 0)
+                skip(); /* the verb is root's */
+        assert_int_equal(authenticate("ana"), KB_E_OK);
+        assert_int_equal(proceed("sesame"), KB_E_OK);
+        kb_open_session_request_put(
+                &call.request,
+                &(struct kb_open_session_request){.user = "ana", .service = "sshd", .session = handle});
+        assert_int_equal(run(&call), KB_E_OK);
+        assert_ok(kb_open_session_reply_get(call.reply.body, &reply));
+        assert_int_equal(kb_sessions_of(broker.sessions, "ana"), 1);
+        assert_int_equal(account("ana", "sshd", handle), KB_E_DENIED); /* the login has served */
+        assert_int_equal(account("ana", "systemd-user", ""), KB_E_OK); /* because of that session */
+        assert_int_equal(account("bea", "systemd-user", ""), KB_E_DENIED);
+        kb_close_session_request_put(
+                &other.request, &(struct kb_close_session_request){.user = "bea", .handle = reply.handle});
+        assert_int_equal(run(&other), KB_E_NOT_FOUND);
+        kb_close_session_request_put(
+                &again.request, &(struct kb_close_session_request){.user = "ana", .handle = reply.handle});
+        assert_int_equal(run(&again), KB_E_OK);
+        assert_int_equal(kb_sessions_of(broker.sessions, "ana"), 0);
+        assert_int_equal(account("ana", "systemd-user", ""), KB_E_DENIED);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        const struct CMUnitTest tests[] = {
+                TEST(the_right_password_lets_in_and_the_rules_are_asked),
+                TEST(a_login_is_no_one_elses),
+                TEST(a_code_is_asked_for_when_the_store_wants_one),
+                TEST(too_many_wrong_passwords_lock_out_over_a_restart),
+                TEST(a_lockout_holds_for_attempts_under_way),
+                TEST(the_right_password_forgets_the_wrong_ones),
+                TEST(who_may_not_come_in_is_not_asked_for_a_password),
+                TEST(on_the_open_socket_everybody_is_themselves),
+                TEST(a_store_that_is_away_is_no_wrong_password),
+                TEST(a_recovery_code_lets_in_once_while_the_store_is_away),
+                TEST(a_code_that_cannot_be_made_void_opens_nothing),
+                TEST(a_password_is_changed_in_the_store),
+                TEST(without_a_record_nobody_comes_in_unless_that_was_allowed),
+                TEST(observing_lets_pass_whom_the_rules_refuse),
+                TEST(a_session_is_opened_and_closed),
+        };
+
+        if (!kb_id_range_valid((struct kb_id_range){first_uid(), first_uid() + 10}))
+                return 77; /* run by a user of the system's own, who can be nobody of ours */
+        return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
+}

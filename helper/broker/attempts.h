@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Logins that are under way: what was shown so far, by a handle that cannot be guessed. The module carries
+ * the handle from one step to the next, because sshd authenticates in a process that is gone at the next
+ * one. An attempt that nobody goes on with is forgotten; a table that is full takes no more.
+ */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "common/cleanup.h"
+#include "common/names.h"
+#include "common/wire.h"
+
+#define KB_ATTEMPT_HANDLE_SIZE 33 /* 32 hex digits */
+#define KB_ATTEMPTS_MAX        1024
+#define KB_ATTEMPT_STATE_MAX   1024
+
+/* What is to be answered next. */
+enum kb_attempt_stage {
+        KB_ATTEMPT_PASSWORD, /* the password, for the store */
+        KB_ATTEMPT_STORE,    /* what the store asked for */
+        KB_ATTEMPT_RECOVERY, /* a recovery code, for us: the store is away */
+        KB_ATTEMPT_GRANTED,
+};
+
+struct kb_attempt {
+        char handle[KB_ATTEMPT_HANDLE_SIZE];
+        char user[KB_USER_NAME_MAX + 1];
+        char service[65];
+        char remote_host[257];
+        uid_t caller; /* of the process that began it; only that uid goes on */
+        enum kb_attempt_stage stage;
+        uint32_t asked;   /* enum kb_ask of the last question */
+        uint32_t factors; /* bits of enum kb_factor: shown so far */
+        bool busy;        /* an answer is being checked */
+        bool change_password;
+        uint8_t state[KB_ATTEMPT_STATE_MAX]; /* the store's */
+        size_t state_size;
+        uint64_t until; /* CLOCK_BOOTTIME */
+};
+
+struct kb_attempts;
+
+int kb_attempts_new(struct kb_attempts **ret) _must_check_;
+void kb_attempts_free(struct kb_attempts *t);
+KB_DEFINE_CLEANUP(struct kb_attempts, kb_attempts_free);
+
+/*
+ * A new attempt with a handle of its own; the rest is the caller's to fill. Those that are not root's share
+ * a quarter of the table, so that a crowd on auth.sock keeps nobody out. 0; -EBUSY when full; -ENOMEM; -EIO.
+ */
+int kb_attempt_begin(struct kb_attempts *t, uid_t caller, uint64_t now, struct kb_attempt **ret)
+        _must_check_;
+
+/* NULL when there is none, or its time is over. Finding it gives it time again. Valid until it ends. */
+struct kb_attempt *kb_attempt_find(struct kb_attempts *t, const char *handle, uint64_t now);
+
+/* Wipes it. attempt may be NULL. */
+void kb_attempt_end(struct kb_attempts *t, struct kb_attempt *attempt);

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "helper/broker/lockout.h"
+
+#include <errno.h>
+#include <openssl/sha.h>
+#include <string.h>
+
+#include "common/clock.h"
+
+#define COUNTERS 4096
+#define FORMAT   1
+
+struct counter {
+        uint8_t id[SHA256_DIGEST_LENGTH]; /* of the key: fixed in size, and no list of names on disk */
+        uint32_t failures;                /* 0: free */
+        uint64_t first, last, until;
+};
+
+struct kb_lockout {
+        struct counter counters[COUNTERS];
+};
+
+int kb_lockout_new(struct kb_lockout **ret)
+{
+        *ret = calloc(1, sizeof(**ret));
+        return *ret ? 0 : -ENOMEM;
+}
+
+void kb_lockout_free(struct kb_lockout *l)
+{
+        free(l);
+}
+
+/* Each part with the NUL behind it, so that no two keys run together to the same bytes. */
+static void make_id(const struct kb_lockout_key *key, uint8_t ret[static SHA256_DIGEST_LENGTH])
+{
+        const char *const parts[] = {key->remote_host, key->user, key->service};
+        _cleanup_writer_ struct kb_writer w = kb_writer_init(4096);
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(parts); i++)
+                kb_write_string(&w, parts[i], 1024);
+        SHA256(w.data, w.size, ret);
+}
+
+static struct counter *find(const struct kb_lockout *l, const struct kb_lockout_key *key)
+{
+        uint8_t id[SHA256_DIGEST_LENGTH];
+
+        make_id(key, id);
+        for (size_t i = 0; i < COUNTERS; i++) {
+                const struct counter *c = &l->counters[i];
+
+                if (c->failures > 0 && memcmp(c->id, id, sizeof(id)) == 0)
+                        return (struct counter *)c;
+        }
+        return NULL;
+}
+
+/* A free place, or that of the failure longest ago. */
+static struct counter *make_room(struct kb_lockout *l)
+{
+        struct counter *oldest = &l->counters[0];
+
+        for (size_t i = 0; i < COUNTERS && oldest->failures > 0; i++)
+                if (l->counters[i].failures == 0 || l->counters[i].last < oldest->last)
+                        oldest = &l->counters[i];
+        *oldest = (struct counter){0};
+        return oldest;
+}
+
+uint64_t kb_lockout_until(const struct kb_lockout *l, const struct kb_lockout_key *key, uint64_t now)
+{
+        const struct counter *c = find(l, key);
+
+        return c && c->until > now ? c->until : 0;
+}
+
+bool kb_lockout_fail(struct kb_lockout *l, const struct kb_lockout_policy *policy,
+                     const struct kb_lockout_key *key, uint64_t now)
+{
+        struct counter *c = find(l, key);
+
+        if (!c) {
+                c = make_room(l);
+                make_id(key, c->id);
+        }
+        if (c->failures == 0 || now < c->first || now - c->first > policy->window) {
+                c->failures = 0;
+                c->first = now;
+        }
+        if (c->failures < UINT32_MAX)
+                c->failures++;
+        c->last = now;
+        if (policy->attempts == 0 || c->failures < policy->attempts)
+                return false;
+        c->until = kb_time_add(now, policy->usec);
+        return true;
+}
+
+bool kb_lockout_pass(struct kb_lockout *l, const struct kb_lockout_key *key)
+{
+        struct counter *c = find(l, key);
+
+        if (!c)
+                return false;
+        *c = (struct counter){0};
+        return true;
+}
+
+void kb_lockout_put(const struct kb_lockout *l, struct kb_writer *w)
+{
+        uint32_t n = 0;
+
+        for (size_t i = 0; i < COUNTERS; i++)
+                n += l->counters[i].failures > 0;
+        kb_write_u32(w, FORMAT);
+        kb_write_u32(w, n);
+        for (size_t i = 0; i < COUNTERS; i++) {
+                const struct counter *c = &l->counters[i];
+
+                if (c->failures == 0)
+                        continue;
+                kb_write_raw(w, KB_SPAN(c->id, sizeof(c->id)));
+                kb_write_u32(w, c->failures);
+                kb_write_u64(w, c->first);
+                kb_write_u64(w, c->last);
+                kb_write_u64(w, c->until);
+        }
+}
+
+static void read_counter(struct kb_reader *r, struct counter *c)
+{
+        for (size_t i = 0; i < sizeof(c->id); i += 4) {
+                uint32_t word = kb_read_u32(r);
+
+                for (unsigned k = 0; k < 4; k++)
+                        c->id[i + k] = (uint8_t)(word >> (8 * k));
+        }
+        c->failures = kb_read_u32(r);
+        c->first = kb_read_u64(r);
+        c->last = kb_read_u64(r);
+        c->until = kb_read_u64(r);
+}
+
+int kb_lockout_get(struct kb_lockout *l, struct kb_span from)
+{
+        _cleanup_(kb_lockout_freep) struct kb_lockout *fresh = NULL;
+        struct kb_reader r = kb_reader_init(from);
+        uint32_t format = kb_read_u32(&r), n = kb_read_u32(&r);
+
+        if (format != FORMAT || n > COUNTERS)
+                return -EBADMSG;
+        if (kb_lockout_new(&fresh) < 0)
+                return -ENOMEM;
+        for (uint32_t i = 0; i < n; i++)
+                read_counter(&r, &fresh->counters[i]);
+        if (kb_reader_end(&r) < 0)
+                return -EBADMSG;
+        *l = *fresh;
+        return 0;
+}

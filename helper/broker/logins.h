@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * People at the door: what the handlers of login_*.c share. Counters of failures and recovery codes lie in
+ * /var/lib/keybearer/keep and outlive us; attempts under way do not.
+ */
+
+#include "directory/document.h"
+#include "helper/broker/attempts.h"
+#include "helper/broker/broker.h"
+#include "helper/broker/lockout.h"
+#include "helper/broker/recovery.h"
+
+struct kb_logins {
+        struct kb_attempts *attempts;
+        struct kb_lockout *lockout;
+        struct kb_recovery recovery;
+        int keep_fd;
+};
+
+/* keep: the folder, KB_LOGINS_KEEP. A file there that makes no sense is said, and counts as empty. */
+#define KB_LOGINS_KEEP KB_STATEDIR "/keep"
+int kb_logins_new(struct kb_logins **ret, const char *keep);
+void kb_logins_free(struct kb_logins *l);
+KB_DEFINE_CLEANUP(struct kb_logins, kb_logins_free);
+
+/* Writes the codes down; they count only once this is 0. Counters are kept as well as the disk allows. */
+int kb_logins_save_recovery(struct kb_logins *l) _must_check_;
+void kb_logins_save_lockout(struct kb_logins *l);
+
+/*
+ * The person a request is about. NULL when the request was refused already: nobody of that name is in the
+ * directory, or the caller on auth.sock is somebody else.
+ */
+const struct kb_person *kb_login_person(struct kb_broker *broker, struct kb_request *request,
+                                        const char *user);
+
+/* Where this person's secret is checked: the store's name, and the method, "" for its own. */
+void kb_login_store(const struct kb_broker *broker, const struct kb_person *person,
+                    char ret_store[static KB_CREDENTIAL_NAME_MAX + 1], const char **ret_method);
+
+struct kb_lockout_policy kb_login_policy(const struct kb_broker *broker);
+
+/* An event that permits: done is called when it is on disk, or cannot be. See kb_login_released(). */
+void kb_login_record(struct kb_broker *broker, const struct kb_event *event, kb_log_done done,
+                     void *userdata);
+
+/* In done: whether what the event permits may happen; if not, the request was refused. */
+bool kb_login_released(struct kb_broker *broker, struct kb_request *request, int r);
+
+struct kb_session;
+
+/* For kb_sessions_new(), with the broker as userdata: writes it down; the last one out revokes. */
+void kb_login_session_ended(const struct kb_session *session, const char *why, bool last, void *broker);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The sessions of people on this host, from open_session to close_session. A session whose leader (the
+ * process that opened it: sshd's, login's) dies without closing it is found by its pidfd and counted out.
+ */
+
+#include <systemd/sd-event.h>
+
+#include "common/cleanup.h"
+#include "common/macro.h"
+#include "common/names.h"
+
+#define KB_SESSIONS_MAX        1024 /* as many as one session_list shows */
+#define KB_SESSION_HANDLE_SIZE 33
+
+struct kb_sessions;
+
+struct kb_session {
+        char handle[KB_SESSION_HANDLE_SIZE];
+        char user[KB_USER_NAME_MAX + 1];
+        char service[65];
+        char remote_host[257];
+        pid_t leader;
+        uint64_t opened; /* CLOCK_REALTIME */
+
+        /* inside */
+        struct kb_sessions *owner;
+        sd_event_source *watch; /* on the leader's pidfd, which it owns */
+};
+
+/* Why a session ended, and whether it was the person's last. The session is gone after the call. */
+typedef void (*kb_session_ended)(const struct kb_session *session, const char *why, bool last,
+                                 void *userdata);
+
+int kb_sessions_new(struct kb_sessions **ret, sd_event *event, kb_session_ended ended, void *userdata)
+        _must_check_;
+void kb_sessions_free(struct kb_sessions *s);
+KB_DEFINE_CLEANUP(struct kb_sessions, kb_sessions_free);
+
+/*
+ * Counts a session in: copies what `is` says and makes a handle. pidfd: of the leader if the caller has it,
+ * else -1; stays the caller's. 0; -EBUSY when there are too many; -ESRCH when the leader is gone; -ENOMEM
+ * ...
+ */
+int kb_session_open(struct kb_sessions *s, const struct kb_session *is, int pidfd,
+                    const struct kb_session **ret) _must_check_;
+
+/* NULL when there is none. */
+struct kb_session *kb_session_find(const struct kb_sessions *s, const char *handle);
+void kb_session_end(struct kb_session *session, const char *why);
+
+/* One session of this person, NULL when there is none. */
+const struct kb_session *kb_session_of(const struct kb_sessions *s, const char *user);
+
+unsigned kb_sessions_of(const struct kb_sessions *s, const char *user);
+void kb_sessions_each(const struct kb_sessions *s,
+                      void (*each)(const struct kb_session *session, void *userdata), void *userdata);

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "helper/broker/crl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "common/file.h"
+#include "helper/broker/store_client.h"
+#include "helper/server/process.h"
+
+#define PKI_DIR KB_STATEDIR "/pki"
+
+/* One list. Numbers are not kept over a restart: the first answer then is the whole list. */
+struct crl {
+        struct crl *next;
+        struct kb_crls *owner;
+        char store[KB_CREDENTIAL_NAME_MAX + 1];
+        char ca[KB_CREDENTIAL_NAME_MAX + 1];
+        uint64_t number;
+        struct kb_store_call *call;
+};
+
+struct kb_crls {
+        struct kb_broker *broker;
+        struct crl *crls;
+};
+
+static int write_list(const struct crl *crl, struct kb_span pem)
+{
+        _cleanup_close_ int dir = open(PKI_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        char name[KB_CREDENTIAL_NAME_MAX + 5];
+
+        if (dir < 0)
+                return -errno;
+        snprintf(name, sizeof(name), "%s.crl", crl->ca);
+        return kb_file_write_at(dir, name, pem, 0644);
+}
+
+static void on_crl(const struct kb_store_answer *answer, void *userdata)
+{
+        struct crl *crl = userdata;
+        struct kb_crl_reply reply;
+        int r = 0;
+
+        crl->call = NULL;
+        if (answer->error != KB_E_OK || kb_crl_reply_get(answer->fields, &reply) < 0) {
+                kb_process_log(LOG_WARNING, "no revocation list of %s: %s", crl->ca,
+                               answer->error != KB_E_OK ? answer->text
+                                                        : "the store's answer makes no sense");
+                return;
+        }
+        if (reply.pem.size > 0)
+                r = write_list(crl, reply.pem);
+        if (r < 0)
+                kb_process_log(LOG_ERR, PKI_DIR "/%s.crl cannot be written: %s", crl->ca, strerror(-r));
+        else
+                crl->number = reply.number;
+}
+
+static struct crl *find(struct kb_crls *c, const char *store, const char *ca)
+{
+        struct crl *crl;
+
+        for (crl = c->crls; crl; crl = crl->next)
+                if (strcmp(crl->ca, ca) == 0) /* the first store that names it has the file */
+                        return strcmp(crl->store, store) == 0 ? crl : NULL;
+        crl = calloc(1, sizeof(*crl));
+        if (!crl)
+                return NULL;
+        crl->owner = c;
+        snprintf(crl->store, sizeof(crl->store), "%s", store);
+        snprintf(crl->ca, sizeof(crl->ca), "%s", ca);
+        crl->next = c->crls;
+        c->crls = crl;
+        return crl;
+}
+
+void kb_crl_refresh(struct kb_crls *c, const char *store, const char *ca)
+{
+        struct crl *crl;
+
+        if (!kb_name_word_valid(ca)) /* it becomes the name of a file */
+                return;
+        crl = find(c, store, ca);
+        if (!crl || crl->call ||
+            kb_store_call_new(&crl->call, &(struct kb_store_request){
+                                                  .event = c->broker->event,
+                                                  .dir = KB_STORES_DIR,
+                                                  .store = store,
+                                                  .verb = KB_VERB_crl,
+                                                  .usec = c->broker->config->store_usec,
+                                                  .done = on_crl,
+                                                  .userdata = crl,
+                                          }) < 0)
+                return;
+        kb_crl_request_put(kb_store_call_writer(crl->call),
+                           &(struct kb_crl_request){.name = ca, .have = crl->number});
+        kb_store_call_start(crl->call);
+}
+
+int kb_crls_new(struct kb_crls **ret, struct kb_broker *broker)
+{
+        struct kb_crls *c = calloc(1, sizeof(*c));
+
+        if (!c)
+                return -ENOMEM;
+        c->broker = broker;
+        *ret = c;
+        return 0;
+}
+
+void kb_crls_free(struct kb_crls *c)
+{
+        if (!c)
+                return;
+        while (c->crls) {
+                struct crl *crl = c->crls;
+
+                c->crls = crl->next;
+                if (crl->call)
+                        kb_store_call_cancel(crl->call);
+                free(crl);
+        }
+        free(c);
+}

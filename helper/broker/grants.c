@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "helper/broker/grants.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <syslog.h>
+
+#include "helper/broker/grant_steps.h"
+#include "helper/broker/units.h"
+#include "helper/log/ledger.h"
+#include "helper/server/process.h"
+
+#define PROBE_USEC (5 * KB_USEC_PER_SEC) /* how often Probe= is asked */
+
+struct kb_grants {
+        struct kb_broker *broker;
+        struct kb_queue queue;
+        sd_event_source *timer;
+        struct kb_held **held; /* in the order they came */
+        size_t n_held;
+        size_t room;
+};
+
+/* --- the table --- */
+
+static bool is(const struct kb_held *held, enum kb_consumer consumer, const char *name)
+{
+        return held->consumer == consumer && strcmp(held->grant.consumer, name) == 0;
+}
+
+struct kb_held *kb_grants_find(const struct kb_grants *grants, enum kb_consumer consumer, const char *name,
+                               const char *instance, const char *credential)
+{
+        for (size_t i = grants->n_held; i-- > 0;) {
+                struct kb_held *held = grants->held[i];
+
+                if (is(held, consumer, name) && strcmp(held->grant.instance, instance) == 0 &&
+                    strcmp(held->grant.credential, credential) == 0)
+                        return held;
+        }
+        return NULL;
+}
+
+bool kb_grants_lives(const struct kb_grants *grants, enum kb_consumer consumer, const char *name)
+{
+        for (size_t i = 0; i < grants->n_held; i++)
+                if (is(grants->held[i], consumer, name) && !grants->held[i]->grant.ended)
+                        return true;
+        return false;
+}
+
+struct kb_held *kb_grants_find_id(const struct kb_grants *grants, uint64_t id)
+{
+        for (size_t i = 0; i < grants->n_held; i++)
+                if (grants->held[i]->grant.id == id)
+                        return grants->held[i];
+        return NULL;
+}
+
+static void held_free(struct kb_held *held)
+{
+        if (!held)
+                return;
+        kb_steps_cancel(held);
+        kb_queue_remove(&held->owner->queue, &held->grant.wake);
+        kb_grant_done(&held->grant);
+        kb_credential_unref(held->credential);
+        free(held);
+}
+
+static void forget(struct kb_held *held)
+{
+        struct kb_grants *grants = held->owner;
+
+        for (size_t i = 0; i < grants->n_held; i++) {
+                if (grants->held[i] != held)
+                        continue;
+                memmove(&grants->held[i], &grants->held[i + 1],
+                        (grants->n_held - i - 1) * sizeof(*grants->held));
+                grants->n_held--;
+                break;
+        }
+        held_free(held);
+}
+
+static int make_room(struct kb_grants *grants)
+{
+        size_t room = grants->room > 0 ? grants->room * 2 : 64;
+        struct kb_held **bigger;
+
+        if (grants->n_held < grants->room)
+                return 0;
+        bigger = realloc(grants->held, room * sizeof(*bigger));
+        if (!bigger)
+                return -ENOMEM;
+        grants->held = bigger;
+        grants->room = room;
+        return 0;
+}
+
+/* What the credential's file says, in the words of the state machine. No file: whatever lives is let run
+ * out. */
+static struct kb_grant_policy policy_of(const struct kb_credential *c)
+{
+        if (!c)
+                return (struct kb_grant_policy){.renew_at = 0.5};
+        return (struct kb_grant_policy){
+                .renews = c->strategy != KB_STRATEGY_off,
+                .rotates = c->strategy == KB_STRATEGY_eager,
+                .restarts = c->on_rotate.action == KB_ON_ROTATE_restart,
+                .renew_at = (double)c->renew_at / KB_SHARE_ONE,
+                .overlap_usec = c->overlap_usec,
+                .probe_usec = c->probe ? PROBE_USEC : 0,
+                .wait_usec = c->on_unavailable == KB_ON_UNAVAILABLE_wait ? c->wait_usec : 0,
+        };
+}
+
+static int add(struct kb_grants *grants, enum kb_consumer consumer, const struct kb_grant_who *who,
+               const struct kb_credential *credential, struct kb_held **ret)
+{
+        struct kb_grant_policy policy = policy_of(credential);
+        struct kb_held *held;
+        uint64_t seed = 0;
+        int r = make_room(grants);
+
+        if (r < 0)
+                return r;
+        held = calloc(1, sizeof(*held));
+        if (!held)
+                return -ENOMEM;
+        held->owner = grants;
+        held->broker = grants->broker;
+        held->consumer = consumer;
+        if (getrandom(&seed, sizeof(seed), 0) < 0)
+                seed = kb_now_boottime();
+        r = kb_grant_init(&held->grant, who, &policy, seed, kb_now_boottime());
+        if (r < 0) {
+                free(held);
+                return r;
+        }
+        held->credential = credential ? kb_credential_ref(credential) : NULL;
+        grants->held[grants->n_held++] = held;
+        *ret = held;
+        return 0;
+}
+
+int kb_grants_add(struct kb_grants *grants, const struct kb_issue_request *request, struct kb_held **ret)
+{
+        struct kb_grant_who who = {
+                .consumer = request->name,
+                .instance = request->instance,
+                .credential = request->credential->name,
+                .store = request->credential->store,
+        };
+        int r = add(grants, request->consumer, &who, request->credential, ret);
+
+        if (r >= 0)
+                snprintf((*ret)->request, sizeof((*ret)->request), "%s", request->request);
+        return r;
+}
+
+size_t kb_grants_count(const struct kb_grants *grants)
+{
+        return grants->n_held;
+}
+
+void kb_grants_each(const struct kb_grants *grants, void (*each)(struct kb_held *held, void *userdata),
+                    void *userdata)
+{
+        for (size_t i = 0; i < grants->n_held; i++)
+                each(grants->held[i], userdata);
+}
+
+bool kb_grants_fetching(const struct kb_grants *grants)
+{
+        for (size_t i = 0; i < grants->n_held; i++)
+                for (const struct kb_step *s = grants->held[i]->steps; s; s = s->next)
+                        if (s->is.action == KB_GRANT_FETCH)
+                                return true;
+        return false;
+}
+
+void kb_grants_get_state(const struct kb_grants *grants, struct kb_grants_state *ret)
+{
+        struct kb_grants_state state = {0};
+        uint64_t now = kb_now_boottime();
+
+        for (size_t i = 0; i < grants->n_held; i++) {
+                const struct kb_grant *g = &grants->held[i]->grant;
+
+                const struct kb_lease *newest = kb_grant_newest(g);
+                bool failing = newest && !g->ended && (g->failures > 0 || newest->failures > 0);
+                uint64_t due =
+                        failing && newest->ttl > 0
+                                ? newest->ends - (uint64_t)((double)newest->ttl * (1 - g->policy.renew_at))
+                                : KB_TIME_NEVER;
+
+                state.live += newest != NULL;
+                state.failing += failing;
+                if (due < now && now - due > state.overdue)
+                        state.overdue = now - due;
+                state.revoking += kb_grant_state(g) == KB_GRANT_REVOKING;
+        }
+        *ret = state;
+}
+
+/* --- time --- */
+
+static void arm(struct kb_grants *grants)
+{
+        uint64_t at = kb_queue_at(&grants->queue);
+
+        if (at == KB_TIME_NEVER) {
+                sd_event_source_set_enabled(grants->timer, SD_EVENT_OFF);
+                return;
+        }
+        sd_event_source_set_time(grants->timer, at);
+        sd_event_source_set_enabled(grants->timer, SD_EVENT_ONESHOT);
+}
+
+static void wake_at(struct kb_held *held, uint64_t at)
+{
+        if (kb_queue_set(&held->owner->queue, &held->grant.wake, at) < 0)
+                kb_process_log(LOG_ERR, "a grant of %s is not looked after: out of memory",
+                               held->grant.consumer);
+}
+
+/* A step may end at once, and then this is called again from inside: the outer call must not go on with it.
+ */
+void kb_grants_advance(struct kb_held *held)
+{
+        struct kb_grants *grants = held->owner;
+        uint64_t now = kb_now_boottime();
+        struct kb_grant_step step = kb_grant_next(&held->grant, now);
+
+        switch (step.action) {
+        case KB_GRANT_FORGET:
+                if (held->steps || held->waiting)
+                        wake_at(held, KB_TIME_NEVER);
+                else
+                        forget(held);
+                break;
+        case KB_GRANT_WAIT:
+                wake_at(held, step.at);
+                break;
+        default:
+                wake_at(held, now);                 /* there may be more to do than this: come back */
+                if (kb_step_begin(held, &step) < 0) /* nothing was begun, so the grant is still here */
+                        wake_at(held, now + KB_LEASE_FLOOR_USEC);
+        }
+        arm(grants);
+}
+
+static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
+{
+        struct kb_grants *grants = userdata;
+        struct kb_queue_entry *entry;
+
+        while ((entry = kb_queue_take(&grants->queue, kb_now_boottime())))
+                kb_grants_advance(KB_QUEUE_OWNER(entry, struct kb_held, grant.wake));
+        arm(grants);
+        return 0;
+}
+
+int kb_grants_new(struct kb_grants **ret, struct kb_broker *broker)
+{
+        _cleanup_(kb_grants_freep) struct kb_grants *grants = calloc(1, sizeof(*grants));
+        int r;
+
+        if (!grants)
+                return -ENOMEM;
+        grants->broker = broker;
+        r = sd_event_add_time(broker->event, &grants->timer, CLOCK_BOOTTIME, 0, 0, on_timer, grants);
+        if (r < 0)
+                return r;
+        sd_event_source_set_enabled(grants->timer, SD_EVENT_OFF);
+        *ret = take_ptr(grants);
+        return 0;
+}
+
+void kb_grants_free(struct kb_grants *grants)
+{
+        if (!grants)
+                return;
+        for (size_t i = 0; i < grants->n_held; i++)
+                held_free(grants->held[i]);
+        sd_event_source_disable_unref(grants->timer);
+        kb_queue_done(&grants->queue);
+        free(grants->held);
+        free(grants);
+}
+
+/* --- consumers that end --- */
+
+void kb_grants_end(struct kb_held *held)
+{
+        kb_grant_end(&held->grant, kb_now_boottime());
+        kb_issue_settle(held);
+        kb_grants_advance(held);
+}
+
+/* From the newest to the oldest: whoever is forgotten meanwhile is behind us. */
+void kb_grants_end_consumer(struct kb_grants *grants, enum kb_consumer consumer, const char *name,
+                            const char *except_instance)
+{
+        for (size_t i = grants->n_held; i-- > 0;) {
+                struct kb_held *held = grants->held[i];
+
+                if (is(held, consumer, name) && !held->grant.ended &&
+                    (!except_instance || strcmp(held->grant.instance, except_instance) != 0))
+                        kb_grants_end(held);
+        }
+}
+
+/* Whether the files that are in force now would still give it. */
+static bool is_allowed(const struct kb_held *held)
+{
+        const struct kb_credential *credential = kb_broker_credential(held->broker, held->grant.credential);
+
+        if (!credential)
+                return false;
+        return held->consumer != KB_CONSUMER_UNIT ||
+               kb_credential_allows_unit(credential, held->grant.consumer);
+}
+
+/* Whether the consumer is still the one we gave to. */
+static bool consumer_lives(const struct kb_held *held)
+{
+        char invocation[33];
+
+        if (held->consumer != KB_CONSUMER_UNIT)
+                return true;
+        return kb_unit_invocation(KB_UNITS_RUNTIME_DIR, held->grant.consumer, invocation) >= 0 &&
+               strcmp(invocation, held->grant.instance) == 0;
+}
+
+void kb_grants_check(struct kb_grants *grants)
+{
+        for (size_t i = grants->n_held; i-- > 0;) {
+                struct kb_held *held = grants->held[i];
+                if (!held->grant.ended && (!is_allowed(held) || !consumer_lives(held)))
+                        kb_grants_end(held);
+        }
+}
+
+/* --- what was before us --- */
+
+/* Time left of a lease, from the times of day that the log has. */
+static uint64_t time_left(const struct kb_event *event, uint64_t now)
+{
+        if (event->expires == KB_TIME_NEVER)
+                return KB_TIME_NEVER;
+        return event->expires > now ? event->expires - now : 0;
+}
+
+/*
+ * What a lease was when its last record was written. One that took another's place is the offered one until
+ * it was adopted; one that was to be revoked still is.
+ */
+static enum kb_lease_role role_of(const struct kb_event *event)
+{
+        const char *state = event->state ? event->state : "";
+
+        if (strcmp(state, "revoking") == 0)
+                return KB_LEASE_RETIRED;
+        return event->replaces > 0 && strcmp(state, "adopted") != 0 ? KB_LEASE_OFFERED : KB_LEASE_CURRENT;
+}
+
+static int restore(struct kb_grants *grants, const struct kb_live_grant *live)
+{
+        const struct kb_event *e = &live->event;
+        enum kb_consumer consumer = e->unit && e->unit[0] ? KB_CONSUMER_UNIT : KB_CONSUMER_USER;
+        struct kb_grant_who who = {
+                .consumer = consumer == KB_CONSUMER_UNIT ? e->unit : e->user,
+                .instance = consumer == KB_CONSUMER_UNIT ? e->invocation : e->uid,
+                .credential = e->credential,
+                .store = e->store,
+        };
+        uint64_t left = time_left(e, kb_now_realtime());
+        struct kb_lease_answer answer = {.id = e->lease, .renewable = e->renewable != 0};
+        struct kb_held *held;
+        int r;
+
+        if (left != KB_TIME_NEVER)
+                answer.ttl = (e->expires - e->issued) / KB_USEC_PER_SEC + 1;
+        held = kb_grants_find(grants, consumer, who.consumer, who.instance, who.credential);
+        if (!held) {
+                r = add(grants, consumer, &who, kb_broker_credential(grants->broker, e->credential), &held);
+                if (r < 0)
+                        return r;
+                held->grant.id = live->id;
+                held->ready = true;
+                held->issued = e->issued;
+                kb_broker_request_id(held->request);
+        }
+        r = kb_grant_restore(&held->grant, kb_now_boottime(), role_of(e), &answer, left);
+        if (r >= 0)
+                kb_grant_lease(&held->grant, held->grant.last_number)->record = live->id;
+        return r;
+}
+
+/* Sessions and trials of the process before us: nobody waits for them any more, or nobody knows. */
+static void end_people(struct kb_grants *grants)
+{
+        for (size_t i = 0; i < grants->n_held; i++)
+                if (grants->held[i]->consumer == KB_CONSUMER_USER)
+                        kb_grant_end(&grants->held[i]->grant, kb_now_boottime());
+}
+
+int kb_grants_replay(struct kb_grants *grants)
+{
+        _cleanup_ledger_ struct kb_ledger ledger = {0};
+        int r = kb_ledger_load(&ledger, KB_STATEDIR "/log");
+
+        for (size_t i = 0; r >= 0 && i < ledger.n; i++)
+                r = restore(grants, ledger.grants[i]);
+        if (r < 0)
+                return r;
+        end_people(grants);
+        kb_grants_check(grants);
+        for (size_t i = grants->n_held; i-- > 0;)
+                kb_grants_advance(grants->held[i]);
+        return 0;
+}

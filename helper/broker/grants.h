@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * All grants this host has handed out, and the hands of their state machine (helper/grant/grant.h): it says
+ * what is to be done and when, grant_steps.c does it.
+ */
+
+#include "helper/broker/issue.h"
+#include "helper/grant/grant.h"
+
+struct kb_grants;
+struct kb_step;
+
+/* One grant, and what the broker needs to work on it. */
+struct kb_held {
+        struct kb_grant grant;
+        enum kb_consumer consumer;
+        struct kb_grants *owner;
+        struct kb_broker *broker;
+        struct kb_credential *credential; /* as it was asked for; NULL when restored without its file */
+        char request[17];                 /* of whoever asked first */
+
+        struct kb_issue *waiting; /* for the first answer */
+        struct kb_step *steps;    /* under way */
+        uint64_t issued;          /* CLOCK_REALTIME of the first lease */
+        char problem[256];        /* why the last step failed, for people */
+        enum kb_error refusal;    /* why it is taken back at once, KB_E_OK when it is not */
+        bool ready;               /* its values may be let out */
+        bool refilling;           /* refill.c is at it */
+        bool refill_failed;
+};
+
+int kb_grants_new(struct kb_grants **ret, struct kb_broker *broker);
+void kb_grants_free(struct kb_grants *grants);
+KB_DEFINE_CLEANUP(struct kb_grants, kb_grants_free);
+
+/*
+ * Takes up what the process before us handed out, as the log has it: goes on renewing it, and revokes it
+ * where the consumer ended meanwhile or the credential's file is gone. Once, at the start. 0 or a negative
+ * errno.
+ */
+int kb_grants_replay(struct kb_grants *grants);
+
+/* NULL when there is none. */
+struct kb_held *kb_grants_find(const struct kb_grants *grants, enum kb_consumer consumer, const char *name,
+                               const char *instance, const char *credential);
+/* Whether this consumer holds anything that was not taken back. */
+bool kb_grants_lives(const struct kb_grants *grants, enum kb_consumer consumer, const char *name);
+struct kb_held *kb_grants_find_id(const struct kb_grants *grants, uint64_t id);
+
+/* A new grant in state asked; kb_grants_advance() starts its fetch. 0 or -ENOMEM. */
+int kb_grants_add(struct kb_grants *grants, const struct kb_issue_request *request, struct kb_held **ret);
+
+/* Does what is due for this grant, and sets its next wake. The grant may be gone afterwards. */
+void kb_grants_advance(struct kb_held *held);
+
+/* The consumer has gone, or the grant is taken back: refuses whoever waits, and revokes. It may be gone
+ * afterwards. */
+void kb_grants_end(struct kb_held *held);
+
+/* except_instance NULL: every grant of that consumer; else those of all its other instances. */
+void kb_grants_end_consumer(struct kb_grants *grants, enum kb_consumer consumer, const char *name,
+                            const char *except_instance);
+
+/* Looks at every unit's invocation, and at every credential's file and its [Allow], again. */
+void kb_grants_check(struct kb_grants *grants);
+
+size_t kb_grants_count(const struct kb_grants *grants);
+
+/* Oldest first. The callback must not change the table. */
+void kb_grants_each(const struct kb_grants *grants, void (*each)(struct kb_held *held, void *userdata),
+                    void *userdata);
+
+/* Whether a store has been asked for something new, whose answer has to be written down. */
+bool kb_grants_fetching(const struct kb_grants *grants);
+
+/* For status and metrics. */
+struct kb_grants_state {
+        unsigned live;
+        unsigned failing;  /* whose last renewal or rotation failed */
+        uint64_t overdue;  /* microseconds since the one that waits longest should have been renewed */
+        unsigned revoking; /* that the store has not been told of yet */
+};
+void kb_grants_get_state(const struct kb_grants *grants, struct kb_grants_state *ret);

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The steps of a rotation: a new lease is there, and the consumer has to come to use it. */
+#include <errno.h>
+#include <string.h>
+
+#include "helper/broker/grant_steps.h"
+#include "helper/broker/systemd.h"
+#include "helper/broker/unit_folder.h"
+
+/* --- MaxParallel= --- */
+
+/* Units that are being told of new values of this credential now. */
+struct crowd {
+        const char *credential;
+        unsigned n;
+};
+
+static void count_told(struct kb_held *held, void *userdata)
+{
+        struct crowd *crowd = userdata;
+
+        if (strcmp(held->grant.credential, crowd->credential) == 0)
+                for (const struct kb_step *s = held->steps; s; s = s->next)
+                        crowd->n += s->tells;
+}
+
+bool kb_rotation_must_wait(const struct kb_held *held, const struct kb_grant_step *step)
+{
+        struct crowd crowd = {.credential = held->grant.credential};
+
+        if (step->action != KB_GRANT_OFFER && step->action != KB_GRANT_RESTART)
+                return false;
+        if (!held->credential || held->credential->on_rotate.action == KB_ON_ROTATE_none)
+                return false;
+        kb_grants_each(held->owner, count_told, &crowd);
+        return crowd.n >= held->credential->max_parallel;
+}
+
+/* --- adopted --- */
+
+static void adopted(struct kb_held *held)
+{
+        kb_broker_note(held->broker, kb_step_event(held, KB_EVENT_GRANT_ADOPTED,
+                                                   kb_grant_lease_in(&held->grant, KB_LEASE_OFFERED)));
+        if (held->consumer == KB_CONSUMER_UNIT)
+                kb_unit_folder_settle(held->broker, held->grant.consumer);
+}
+
+/* Its time is over: it is taken for granted. */
+void kb_rotation_adopt(struct kb_step *s)
+{
+        adopted(s->held);
+        kb_grant_on_adopted(&s->held->grant, kb_now_boottime());
+        kb_step_done(s);
+}
+
+/* --- offer: new values into the folder, then tell the unit --- */
+
+static void offered(struct kb_step *s, enum kb_error error, const char *why)
+{
+        struct kb_held *held = s->held;
+        const struct kb_lease *lease = kb_grant_lease_in(&held->grant, KB_LEASE_OFFERED);
+        bool heard = error == KB_E_OK && s->answers && lease && !held->grant.ended;
+
+        if (error != KB_E_OK)
+                kb_step_note_failure(held, KB_EVENT_RENEW_FAILED, lease, error, why);
+        else
+                kb_broker_note(held->broker, kb_step_event(held, KB_EVENT_GRANT_OFFERED, lease));
+        kb_grant_on_offered(&held->grant, kb_now_boottime(), error);
+        if (error != KB_E_OK && s->published)
+                kb_unit_folder_revert(held->broker, held->grant.consumer);
+        if (heard) {
+                adopted(held);
+                kb_grant_on_adopted(&held->grant, kb_now_boottime());
+        }
+        kb_step_done(s);
+}
+
+static void on_told(int r, void *userdata)
+{
+        struct kb_step *s = userdata;
+
+        if (!kb_step_take_back(s))
+                return;
+        if (r == -ENOENT || r == -ECANCELED) /* the unit is on its way out: nobody is left to be told */
+                offered(s, KB_E_OK, "");
+        else
+                offered(s, r < 0 ? KB_E_UNREACHABLE : KB_E_OK,
+                        "the unit could not be told, and keeps the old one");
+}
+
+static void tell(struct kb_step *s)
+{
+        const struct kb_on_rotate *how = &s->held->credential->on_rotate;
+        bool by_signal = how->action == KB_ON_ROTATE_signal;
+        int r;
+
+        s->lent = true;
+        s->answers = s->answers && !by_signal;
+        r = kb_systemd_unit_do(s->held->broker->systemd, s->held->grant.consumer,
+                               by_signal ? KB_UNIT_SIGNAL : KB_UNIT_RELOAD, how->signal, on_told, s);
+        if (r < 0)
+                on_told(r, s);
+}
+
+static void on_published(int r, bool notifies_reload, void *userdata)
+{
+        struct kb_step *s = userdata;
+
+        if (!kb_step_take_back(s))
+                return;
+        s->answers = notifies_reload;
+        s->published = r >= 0;
+        if (r < 0)
+                offered(s, kb_error_from_errno(r),
+                        "the new values could not be written into the unit's folder");
+        else if (!s->held->credential || s->held->credential->on_rotate.action == KB_ON_ROTATE_none) {
+                s->answers = false;
+                offered(s, KB_E_OK, "");
+        } else
+                tell(s);
+}
+
+void kb_rotation_offer(struct kb_step *s)
+{
+        struct kb_held *held = s->held;
+
+        if (held->consumer != KB_CONSUMER_UNIT) {
+                offered(s, KB_E_OK, "");
+                return;
+        }
+        s->tells = true;
+        s->lent = true;
+        kb_unit_folder_publish(held->broker, held->grant.consumer, held->grant.instance, on_published, s);
+}
+
+/* --- restart: the next invocation asks for itself, and this one's leases go when it ends --- */
+
+static void on_restarted(int r, void *userdata)
+{
+        struct kb_step *s = userdata;
+
+        if (!kb_step_take_back(s))
+                return;
+        if (r < 0)
+                kb_step_note_failure(s->held, KB_EVENT_RENEW_FAILED, kb_grant_newest(&s->held->grant),
+                                     KB_E_UNREACHABLE,
+                                     "the unit could not be restarted, and keeps the old one");
+        kb_grant_on_restarted(&s->held->grant, kb_now_boottime(), r < 0 ? KB_E_UNREACHABLE : KB_E_OK);
+        kb_step_done(s);
+}
+
+void kb_rotation_restart(struct kb_step *s)
+{
+        struct kb_held *held = s->held;
+        int r;
+
+        s->tells = true;
+        s->lent = true;
+        r = kb_systemd_unit_do(held->broker->systemd, held->grant.consumer, KB_UNIT_RESTART, 0, on_restarted,
+                               s);
+        if (r < 0)
+                on_restarted(r, s);
+}
+
+/* --- probe: does the unit use it yet? --- */
+
+static void on_probed(int r, void *userdata)
+{
+        struct kb_step *s = userdata;
+        struct kb_held *held = s->held;
+
+        if (!kb_step_take_back(s))
+                return;
+        if (r >= 0 && kb_grant_lease_in(&held->grant, KB_LEASE_OFFERED))
+                adopted(held);
+        kb_grant_on_probed(&held->grant, kb_now_boottime(), r >= 0);
+        kb_step_done(s);
+}
+
+void kb_rotation_probe(struct kb_step *s)
+{
+        struct kb_held *held = s->held;
+        const char *program = held->credential ? held->credential->probe : NULL;
+        const char *const argv[3] = {program, held->grant.consumer, held->grant.credential};
+        int r = -ENOENT;
+
+        s->lent = true;
+        if (program)
+                r = kb_systemd_run(held->broker->systemd, argv, on_probed, s);
+        if (r < 0)
+                on_probed(r, s);
+}

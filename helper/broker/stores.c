@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "helper/broker/stores.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "common/file.h"
+#include "helper/broker/crl.h"
+#include "helper/broker/store_client.h"
+#include "helper/grant/cache.h"
+#include "helper/server/process.h"
+
+#define KEEP_DIR   KB_STATEDIR "/keep"
+#define KEEP_MAX   4096
+#define GREET_USEC (60 * KB_USEC_PER_SEC)
+#define RETRY_USEC (5 * KB_USEC_PER_SEC) /* while it does not answer */
+
+struct store {
+        struct store *next;
+        struct kb_stores *owner;
+        char name[KB_CREDENTIAL_NAME_MAX + 1];
+        char kind[33];
+        char problem[256];
+        bool up;
+        bool asked; /* at least once, so that the first answer is news either way */
+        sd_event_source *timer;
+        struct kb_store_call *call;
+};
+
+struct kb_stores {
+        struct kb_broker *broker;
+        struct store *stores;
+};
+
+/* --- what is kept --- */
+
+/* The name that the encryption is bound to, so that one store cannot be given another's. */
+static void keep_name(const struct store *s, char ret[static KB_CREDENTIAL_NAME_MAX + 6])
+{
+        snprintf(ret, KB_CREDENTIAL_NAME_MAX + 6, "keep.%s", s->name);
+}
+
+static int keep_write(const struct store *s, struct kb_span keep)
+{
+        _cleanup_writer_ struct kb_writer text = kb_writer_init(KB_SDCRED_ENCODED_MAX);
+        _cleanup_close_ int dir = open(KEEP_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        char name[KB_CREDENTIAL_NAME_MAX + 6];
+        int r;
+
+        if (dir < 0)
+                return -errno;
+        keep_name(s, name);
+        r = kb_sdcred_encrypt(&s->owner->broker->host_key, name, kb_now_realtime(), KB_TIME_NEVER, keep,
+                              &text);
+        if (r < 0)
+                return r;
+        return kb_file_write_at(dir, s->name, KB_SPAN(text.data, text.size), 0600);
+}
+
+/* Appends what was kept. Nothing kept is no error; something that cannot be read is. */
+static int keep_read(const struct store *s, struct kb_writer *out)
+{
+        _cleanup_close_ int dir = open(KEEP_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        _cleanup_secret_ uint8_t *text = NULL;
+        char name[KB_CREDENTIAL_NAME_MAX + 6];
+        size_t size;
+        int r;
+
+        if (dir < 0)
+                return -errno;
+        r = kb_file_read_at(dir, s->name, 4 * KEEP_MAX, &text, &size);
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0)
+                return r;
+        keep_name(s, name);
+        return kb_sdcred_decrypt(&s->owner->broker->host_key, name, kb_now_realtime(), KB_SPAN(text, size),
+                                 out);
+}
+
+/* --- greeting --- */
+
+static void note_change(struct store *s, bool up, enum kb_error error)
+{
+        if (s->asked && s->up == up)
+                return;
+        s->asked = true;
+        s->up = up;
+        kb_broker_note(s->owner->broker, (struct kb_event){
+                                                 .id = up ? KB_EVENT_STORE_UP : KB_EVENT_STORE_DOWN,
+                                                 .store = s->name,
+                                                 .reason = up ? NULL : kb_error_word(error),
+                                                 .detail = up ? s->kind : s->problem,
+                                         });
+}
+
+static void schedule(struct store *s, uint64_t usec)
+{
+        sd_event_source_set_time(s->timer, kb_time_add(kb_now_monotonic(), usec));
+        sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+}
+
+static void on_hello(const struct kb_store_answer *answer, void *userdata)
+{
+        struct store *s = userdata;
+        struct kb_hello_reply reply;
+        enum kb_error error = answer->error;
+        const char *ca;
+        int r = 0;
+
+        s->call = NULL;
+        if (error == KB_E_OK && kb_hello_reply_get(answer->fields, &reply) < 0)
+                error = KB_E_INTERNAL;
+        if (error != KB_E_OK) {
+                snprintf(s->problem, sizeof(s->problem), "%s", answer->text);
+                note_change(s, false, error);
+                schedule(s, RETRY_USEC);
+                return;
+        }
+        snprintf(s->kind, sizeof(s->kind), "%s", reply.kind);
+        s->problem[0] = '\0';
+        note_change(s, true, KB_E_OK);
+        if (reply.keep.size > 0)
+                r = keep_write(s, reply.keep);
+        if (r < 0)
+                kb_process_log(LOG_ERR, "what store %s wants kept cannot be written to " KEEP_DIR ": %s",
+                               s->name, strerror(-r));
+        while (kb_list_next_string(&reply.crls, &ca))
+                kb_crl_refresh(s->owner->broker->crls, s->name, ca);
+        schedule(s, GREET_USEC);
+}
+
+static void greet(struct store *s)
+{
+        struct kb_broker *broker = s->owner->broker;
+        _cleanup_writer_ struct kb_writer keep = kb_writer_init(KEEP_MAX);
+        int r = keep_read(s, &keep);
+
+        if (r < 0) { /* a greeting without it would say that nothing was kept, and what is there be
+                        overwritten */
+                snprintf(s->problem, sizeof(s->problem),
+                         "what was kept for it cannot be read: %s; if this host's key was made anew: "
+                         "rm " KEEP_DIR "/%s",
+                         strerror(-r), s->name);
+                note_change(s, false, kb_error_from_errno(r));
+                schedule(s, RETRY_USEC);
+                return;
+        }
+        if (kb_store_call_new(&s->call, &(struct kb_store_request){
+                                                .event = broker->event,
+                                                .dir = KB_STORES_DIR,
+                                                .store = s->name,
+                                                .verb = KB_VERB_hello,
+                                                .usec = broker->config->store_usec,
+                                                .done = on_hello,
+                                                .userdata = s,
+                                        }) < 0) {
+                schedule(s, RETRY_USEC);
+                return;
+        }
+        kb_hello_request_put(kb_store_call_writer(s->call),
+                             &(struct kb_hello_request){.broker = PACKAGE_VERSION,
+                                                        .keep = KB_SPAN(keep.data, keep.size)});
+        kb_store_call_start(s->call);
+}
+
+static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
+{
+        struct store *s = userdata;
+
+        kb_cache_expire(s->owner->broker->cache,
+                        kb_now_boottime()); /* nobody else has a reason to come by */
+        greet(s);
+        return 0;
+}
+
+/* --- which there are --- */
+
+static void store_free(struct store *s)
+{
+        if (s->call)
+                kb_store_call_cancel(s->call);
+        sd_event_source_disable_unref(s->timer);
+        free(s);
+}
+
+static void use(struct kb_stores *stores, const char *name)
+{
+        struct store *s;
+
+        for (s = stores->stores; s; s = s->next)
+                if (strcmp(s->name, name) == 0)
+                        return;
+        s = calloc(1, sizeof(*s));
+        if (!s ||
+            sd_event_add_time(stores->broker->event, &s->timer, CLOCK_MONOTONIC, 0, 0, on_timer, s) < 0) {
+                kb_process_log(LOG_ERR, "store %s is not watched: out of memory", name);
+                free(s);
+                return;
+        }
+        s->owner = stores;
+        snprintf(s->name, sizeof(s->name), "%s", name);
+        s->next = stores->stores;
+        stores->stores = s;
+        schedule(s, 0);
+}
+
+void kb_stores_greet(struct kb_stores *stores, const char *store)
+{
+        for (struct store *s = stores->stores; s; s = s->next)
+                if (strcmp(s->name, store) == 0 && !s->call)
+                        schedule(s, 0);
+}
+
+/* One that nobody names any more stays until the next start: its grants may still have to be revoked. */
+void kb_stores_update(struct kb_stores *stores)
+{
+        const struct kb_broker *broker = stores->broker;
+
+        use(stores, broker->config->directory_store);
+        for (size_t i = 0; i < broker->credentials->count; i++)
+                use(stores, broker->credentials->sorted[i]->store);
+}
+
+int kb_stores_new(struct kb_stores **ret, struct kb_broker *broker)
+{
+        struct kb_stores *stores = calloc(1, sizeof(*stores));
+
+        if (!stores)
+                return -ENOMEM;
+        stores->broker = broker;
+        kb_stores_update(stores);
+        *ret = stores;
+        return 0;
+}
+
+void kb_stores_free(struct kb_stores *stores)
+{
+        if (!stores)
+                return;
+        while (stores->stores) {
+                struct store *s = stores->stores;
+
+                stores->stores = s->next;
+                store_free(s);
+        }
+        free(stores);
+}
+
+void kb_stores_each(const struct kb_stores *stores,
+                    void (*each)(const struct kb_store_state *state, void *userdata), void *userdata)
+{
+        for (const struct store *s = stores->stores; s; s = s->next)
+                each(
+                        &(struct kb_store_state){
+                                .name = s->name, .kind = s->kind, .up = s->up, .problem = s->problem},
+                        userdata);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "helper/broker/unit_peer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-login.h>
+
+#include "common/cleanup.h"
+#include "helper/grant/peername.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5 */
+#endif
+
+/* -ENOPROTOOPT when the kernel is older than that: then the pid could have been used again, by root only. */
+static int peer_pidfd(int fd)
+{
+        int pidfd = -1;
+        socklen_t size = sizeof(pidfd);
+
+#ifdef KB_WITHOUT_PEERPIDFD /* what an older kernel does, forced in a test build */
+        return -ENOPROTOOPT;
+#endif
+        return getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0 ? -errno : pidfd;
+}
+
+/* A pidfd becomes readable when its process has ended. */
+static bool has_ended(int pidfd)
+{
+        struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+        return pidfd >= 0 && poll(&p, 1, 0) != 0;
+}
+
+/* The unit whose cgroup the peer is in, "" for none. */
+static int unit_of_cgroup(pid_t pid, int pidfd, char ret[static KB_UNIT_NAME_MAX + 1])
+{
+        _cleanup_free_ char *unit = NULL;
+        int r = sd_pid_get_unit(pid, &unit);
+
+        if (has_ended(pidfd))
+                return -ESRCH; /* what we read may be another process's by now */
+        if (r < 0)
+                return r;
+        if (!kb_name_unit_valid(unit))
+                return 0;
+        snprintf(ret, KB_UNIT_NAME_MAX + 1, "%s", unit);
+        return 0;
+}
+
+static int read_name(int fd, struct kb_peername *ret)
+{
+        struct sockaddr_un address = {0};
+        socklen_t size = sizeof(address);
+        size_t skip = offsetof(struct sockaddr_un, sun_path);
+
+        if (getpeername(fd, (struct sockaddr *)&address, &size) < 0)
+                return -errno;
+        if (address.sun_family != AF_UNIX || size < skip || size > sizeof(address))
+                return -EINVAL;
+        return kb_peername_parse(KB_SPAN(address.sun_path, size - skip), ret);
+}
+
+int kb_unit_peer_get(int fd, struct kb_unit_peer *ret, const char **ret_reason)
+{
+        struct kb_unit_peer peer = {0};
+        struct kb_peername name;
+        struct ucred ucred;
+        socklen_t size = sizeof(ucred);
+        _cleanup_close_ int pidfd = peer_pidfd(fd);
+        int r;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &size) < 0)
+                return -errno;
+        if (ucred.pid <= 0 || (pidfd < 0 && pidfd != -ENOPROTOOPT)) {
+                *ret_reason = "the peer is gone, or not of this host";
+                return -ESRCH;
+        }
+        peer.pid = ucred.pid;
+        r = unit_of_cgroup(ucred.pid, pidfd, peer.unit);
+        *ret = peer;
+        if (r < 0) {
+                *ret_reason = "the peer's cgroup cannot be told";
+                return r;
+        }
+        if (ucred.uid != 0) {
+                *ret_reason = "the peer is not root";
+                return -EPERM;
+        }
+        r = read_name(fd, &name);
+        if (r < 0) {
+                *ret_reason = "the peer's name is not one of systemd's";
+                return -EINVAL;
+        }
+        if (strcmp(name.unit, peer.unit) != 0) {
+                *ret_reason = "the peer names a unit whose cgroup it is not in";
+                return -EPERM;
+        }
+        memcpy(ret->credential, name.credential, sizeof(ret->credential));
+        memcpy(ret->field, name.field, sizeof(ret->field));
+        return 0;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What doctor reads out of files of others: would a denial count, is the name service asked. */
+#include "tests/unit/test.h"
+
+#include <stdio.h>
+
+#include "cli/doctor.h"
+
+#define OURS "account\t[success=ok new_authtok_reqd=ok user_unknown=ignore default=bad]\tpam_keybearer.so\n"
+
+static const struct {
+        const char *text;
+        const char *cause; /* NULL: all is well */
+        unsigned jump;     /* the line that jumps over ours, 0: none does */
+} accounts[] = {
+        /* as Debian's pam-auth-update writes it */
+        {"account\t[success=1 new_authtok_reqd=done default=ignore]\tpam_unix.so\n"
+         "account\trequisite\tpam_deny.so\naccount\trequired\tpam_permit.so\n" OURS,
+         NULL},
+        {OURS, NULL},
+        {"account required pam_keybearer.so\n", NULL},
+        {"account requisite pam_keybearer.so\n", NULL},
+        {"# " OURS, "no line names pam_keybearer.so"},
+        {"", "no line names pam_keybearer.so"},
+        {"auth required pam_keybearer.so\n", "no line names pam_keybearer.so"},
+        {"account sufficient pam_unix.so\n" OURS, NULL, 1},
+        {"account [success=done default=ignore] pam_unix.so\n" OURS, NULL, 1},
+        {"account [success=1 default=ignore] pam_unix.so\n" OURS, NULL, 1},
+        {"account [success=2 default=ignore] pam_unix.so\naccount requisite pam_deny.so\n" OURS, NULL, 1},
+        {"auth required pam_env.so\naccount [success=1 default=ignore] pam_unix.so\naccount requisite "
+         "pam_deny.so\n" OURS,
+         NULL},
+        {"# one\naccount required pam_nologin.so\naccount [success=1 default=ignore] pam_unix.so\n" OURS,
+         NULL, 3},
+        {"account [success=3 default=ignore] pam_a.so\naccount [success=1 default=ignore] pam_b.so\n" OURS,
+         NULL, 1},
+        {"account optional pam_keybearer.so\n", "the line of pam_keybearer.so lets a denial pass"},
+        {"account sufficient pam_keybearer.so\n", "the line of pam_keybearer.so lets a denial pass"},
+        {"account [success=ok default=ignore] pam_keybearer.so\n",
+         "the line of pam_keybearer.so lets a denial pass"},
+        {"account [success=ok default=die] pam_keybearer.so\n", NULL},
+};
+
+static void same(size_t row, const char *got, const char *expected)
+{
+        if (!got != !expected || (got && strcmp(got, expected) != 0))
+                fail_msg("row %zu: %s instead of %s", row, got ? got : "nothing",
+                         expected ? expected : "nothing");
+}
+
+static void a_denial_counts_or_the_reason_is_named(void **state)
+{
+        for (size_t i = 0; i < KB_ARRAY_SIZE(accounts); i++) {
+                _cleanup_free_ char *cause = doctor_judge_account(accounts[i].text);
+
+                same(i, cause, accounts[i].cause);
+        }
+}
+
+static void a_module_that_jumps_over_ours_is_found(void **state)
+{
+        for (size_t i = 0; i < KB_ARRAY_SIZE(accounts); i++) {
+                unsigned line = 0;
+                _cleanup_free_ char *cause = doctor_judge_jump(accounts[i].text, &line);
+
+                assert_int_equal(line, accounts[i].jump);
+                assert_int_equal(!cause, !accounts[i].jump);
+        }
+}
+
+static const struct {
+        const char *text;
+        const char *cause;
+} switches[] = {
+        {"passwd:         files keybearer systemd\n", NULL},
+        {"# passwd: files\npasswd: files [NOTFOUND=continue] keybearer\n", NULL},
+        {"passwd: files systemd\n", "passwd: does not name keybearer"},
+        {"passwd: files # keybearer\n", "passwd: does not name keybearer"},
+        {"passwd: keybearer files\n", "passwd: keybearer stands before files"},
+        {"group: files keybearer\n", "there is no line passwd:"},
+        {"", "there is no line passwd:"},
+};
+
+static void the_switch_names_us_behind_files(void **state)
+{
+        for (size_t i = 0; i < KB_ARRAY_SIZE(switches); i++) {
+                _cleanup_free_ char *cause = doctor_judge_nsswitch(switches[i].text, "passwd");
+
+                same(i, cause, switches[i].cause);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_denial_counts_or_the_reason_is_named),
+                cmocka_unit_test(a_module_that_jumps_over_ours_is_found),
+                cmocka_unit_test(the_switch_names_us_behind_files),
+        };
+
+        return cmocka_run_group_tests_name("doctor", tests, NULL, NULL);
+}

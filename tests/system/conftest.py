@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every system test shares: the releases, the packages, and machines to use up.
+
+    machine        booted once per release; tests share it and leave it as it was
+    own_machine    booted once per test module, for tests that change much
+    fresh_machine  booted for one test, which may break it
+    bare_machine   the same without our package, which lies in /root
+
+All but the last have our package installed and `keybearer setup` done.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from machine import RELEASES, Machine, Run, tree
+from package import copy_packages, install
+from virtual import VirtualMachine
+
+MACHINES = ("machine", "own_machine", "fresh_machine", "bare_machine")
+LONG = bool(os.environ.get("KEYBEARER_TEST_LONG"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--release", action="append", choices=RELEASES, help="a release of Debian (default: all)")
+    parser.addoption("--vm", action="store_true", help="the tests marked core, under Debian's own kernel")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs each test once per release."""
+    if "release" in metafunc.fixturenames:
+        releases = metafunc.config.getoption("release") or RELEASES
+        metafunc.parametrize("release", releases, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skips what takes long unless it was asked for; a virtual machine is slow, so it gets the core only."""
+    if config.getoption("--vm"):
+        others = [item for item in items if not item.get_closest_marker("core")]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item.get_closest_marker("core")]
+    for item in items:
+        if item.get_closest_marker("long") and not LONG:
+            item.add_marker(pytest.mark.skip(reason="long: ./dev test --long"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Adds the end of the machine's journal to the report of a test that failed."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.when != "call" or not report.failed:
+        return
+    for name, value in getattr(item, "funcargs", {}).items():
+        if name in MACHINES and value.running:
+            log = value.run("journalctl --no-pager -o short-precise -n 40", check=False).stdout
+            report.sections.append((f"journal of {name}", log))
+
+
+@pytest.fixture(scope="session")
+def run() -> Iterator[Run]:
+    """All machines of this test run; they end with it."""
+    with Run() as it:
+        yield it
+
+
+@pytest.fixture(scope="session")
+def base(release: str, request: pytest.FixtureRequest) -> Path:
+    """The folder of Debian that machines are laid over."""
+    return tree(release, "vm" if request.config.getoption("--vm") else "machine")
+
+
+@pytest.fixture(scope="session")
+def kind(request: pytest.FixtureRequest) -> type[Machine]:
+    """What machines are made of."""
+    return VirtualMachine if request.config.getoption("--vm") else Machine
+
+
+@pytest.fixture(scope="session")
+def installed(run: Run, release: str, base: Path) -> tuple[Path, ...]:
+    """The folders of a machine with our package installed and set up, shut down again."""
+    machine = run.machine(base)
+    install(machine, release)
+    return machine.freeze()
+
+
+@pytest.fixture(scope="session")
+def machine(run: Run, installed: tuple[Path, ...], kind: type[Machine]) -> Iterator[Machine]:
+    """One machine for all tests of a release that leave no trace."""
+    with run.machine(*installed, kind=kind) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def own_machine(run: Run, installed: tuple[Path, ...], kind: type[Machine]) -> Iterator[Machine]:
+    """One machine for all tests of a module."""
+    with run.machine(*installed, kind=kind) as it:
+        yield it
+
+
+@pytest.fixture
+def fresh_machine(run: Run, installed: tuple[Path, ...], kind: type[Machine]) -> Iterator[Machine]:
+    """A machine for one test."""
+    with run.machine(*installed, kind=kind) as it:
+        yield it
+
+
+@pytest.fixture
+def bare_machine(run: Run, release: str, base: Path, kind: type[Machine]) -> Iterator[Machine]:
+    """A machine that never had our package, which waits in /root."""
+    with run.machine(base, kind=kind) as it:
+        copy_packages(it, release)
+        yield it

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The package comes, stays over upgrades and reboots, and goes, on a host that works before, between and after."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+
+import pytest
+from machine import Machine
+from package import INSTALL
+
+SOCKETS = ("root", "auth", "encrypted", "plain")
+LISTENING = [*(f"keybearer-{name}.socket" for name in SOCKETS), "keybearer-store-local.socket"]
+LOGIN = "sshpass -p 'a long word' ssh -o StrictHostKeyChecking=no -o PreferredAuthentications={how} {user}@localhost id -un"
+
+# Where an administrator expects things, and who may touch them: type, mode, owner, path.
+PLACES = """
+directory 755 root:root /run/keybearer
+socket 600 root:root /run/keybearer/root.sock
+socket 666 root:root /run/keybearer/auth.sock
+socket 600 root:root /run/keybearer/encrypted.sock
+socket 600 root:root /run/keybearer/plain.sock
+directory 700 root:root /run/keybearer/stores
+socket 600 root:root /run/keybearer/stores/local.sock
+directory 755 root:root /etc/keybearer
+directory 755 root:root /etc/keybearer/credentials.d
+directory 755 root:root /etc/keybearer/stores
+directory 755 root:root /var/lib/keybearer
+directory 755 root:root /var/lib/keybearer/nss
+directory 755 root:root /var/lib/keybearer/pki
+directory 700 root:root /var/lib/keybearer/log
+directory 700 root:root /var/lib/keybearer/keep
+directory 700 root:root /var/lib/keybearer/directory
+""".strip().splitlines()
+
+# What nsswitch.conf says before and after; the rest of the file is never touched.
+NSSWITCH = {
+    "passwd:         files systemd": "passwd:         files keybearer systemd",
+    "passwd: files": "passwd: files keybearer",
+    "passwd:\tfiles [NOTFOUND=continue] sss": "passwd:\tfiles [NOTFOUND=continue] keybearer sss",
+    "passwd: sss files # both": "passwd: sss files keybearer # both",
+    "passwd: files keybearer": "passwd: files keybearer",
+    "passwd: compat": "passwd: compat",
+}
+
+
+def login_files(machine: Machine) -> list[str]:
+    """Every line that decides how people log in, behind the name of its file."""
+    return machine.run("cd /etc && grep -r '' nsswitch.conf pam.d | sort").stdout.splitlines()
+
+
+def names_us(machine: Machine) -> bool:
+    """Whether one of these lines leads to us."""
+    return any("keybearer" in line.partition(":")[2] for line in login_files(machine))
+
+
+def logs_in(machine: Machine, user: str, how: str = "password") -> bool:
+    """Whether a person gets in over ssh."""
+    result = machine.run(LOGIN.format(user=user, how=how), check=False)
+    return result.returncode == 0 and result.stdout.strip() == user
+
+
+def add_local_person(machine: Machine, name: str) -> None:
+    """A person of /etc/passwd, who has nothing to do with us."""
+    machine.run(f"useradd --create-home {name} && echo '{name}:a long word' | chpasswd")
+
+
+@pytest.mark.core
+def test_package_puts_everything_in_its_place(machine: Machine) -> None:
+    """Sockets listen, broker and keys' folder are up, and each place has its owner and mode."""
+    for unit in (*LISTENING, "keybearerd.service", "run-keybearer.mount"):
+        assert machine.active(unit), unit
+    kind, options = machine.run("findmnt -no FSTYPE,OPTIONS /run/keybearer").stdout.split()
+    assert kind == "ramfs" and {"nosuid", "nodev", "noexec"} <= set(options.split(","))
+    paths = [line.split()[-1] for line in PLACES]
+    assert machine.run(["stat", "-c", "%F %a %U:%G %n", *paths]).stdout.splitlines() == PLACES
+    assert machine.run("getent passwd keybearer-local").stdout
+    assert machine.failed_units() == []
+
+
+def test_installing_leaves_local_people_alone(bare_machine: Machine) -> None:
+    """A person of /etc/passwd logs in before, with the package, with all of us dead, and after."""
+    add_local_person(bare_machine, "lea")
+    assert logs_in(bare_machine, "lea")
+    bare_machine.run(INSTALL, timeout=120)
+    assert logs_in(bare_machine, "lea")
+    bare_machine.run(f"systemctl mask --now keybearerd.service {' '.join(LISTENING)}")
+    assert not bare_machine.active("keybearerd.service")
+    assert logs_in(bare_machine, "lea")
+    bare_machine.run("apt-get purge -qy keybearer")
+    assert logs_in(bare_machine, "lea")
+
+
+def test_setup_is_needed_once(bare_machine: Machine) -> None:
+    """Before it nothing of us runs and nothing fails; it says what it did; again, it finds nothing to do."""
+    bare_machine.run(INSTALL, timeout=120)
+    assert not any(bare_machine.active(unit) for unit in (*LISTENING[:4], "keybearerd.service"))
+    assert bare_machine.failed_units() == []
+    first = bare_machine.run("keybearer setup").stdout
+    assert "made the log\n" in first and "made the local store" in first
+    for secret in ("first key of the log", "recovery code of the store"):
+        assert first.count(secret) == 1
+    files = "find /etc /var/lib/keybearer /var/lib/keybearer-store-local -newer /root/mark ! -name '*log' -type f"
+    bare_machine.run("sync; touch /root/mark")
+    assert bare_machine.run("keybearer setup").stdout == "nothing to do: this host is set up\n"
+    assert bare_machine.run(files).stdout == ""
+
+
+@pytest.mark.core
+def test_store_opens_by_itself_after_a_reboot(fresh_machine: Machine) -> None:
+    """What was kept before a reboot is read after it, without anybody who opens the store."""
+    fresh_machine.run("keybearer secret put kv/orders password", input="hard to guess\n")
+    fresh_machine.reboot()
+    assert fresh_machine.run("keybearer secret get kv/orders password").stdout == "hard to guess"
+    assert "sealed" not in fresh_machine.run("keybearer status").stdout
+
+
+def test_purge_leaves_nothing(bare_machine: Machine) -> None:
+    """After a purge the login files are what they were, byte for byte, and nothing of ours is left."""
+    before = login_files(bare_machine)
+    bare_machine.run(INSTALL, timeout=120)
+    assert names_us(bare_machine)
+    files = bare_machine.run("dpkg -L keybearer").stdout.split()
+    bare_machine.run("apt-get purge -qy keybearer", timeout=120)
+    assert login_files(bare_machine) == before
+    left = "for path; do [ -d $path ] || [ ! -e $path ] || echo $path; done"
+    assert bare_machine.run(["sh", "-c", left, "sh", *files]).stdout == ""
+    for folder in ("/etc/keybearer", "/var/lib/keybearer", "/var/lib/keybearer-store-local"):
+        assert bare_machine.run(["test", "-e", folder], check=False).returncode == 1, folder
+    assert bare_machine.run("findmnt /run/keybearer", check=False).stdout == ""
+    assert bare_machine.run("systemctl list-units --all --plain --no-legend 'keybearer*' 'run-keybearer*'").stdout == ""
+    assert bare_machine.run("pgrep -a keybearer", check=False).stdout == ""
+
+
+def test_remove_keeps_what_was_stored(fresh_machine: Machine) -> None:
+    """A removed package leaves its data, and finds them when it comes back."""
+    fresh_machine.write("/var/lib/keybearer/keep/token", "x")
+    fresh_machine.run("apt-get remove -qy keybearer", timeout=120)
+    assert not names_us(fresh_machine)
+    fresh_machine.run(INSTALL, timeout=120)
+    assert fresh_machine.read("/var/lib/keybearer/keep/token") == "x"
+    assert fresh_machine.active("keybearerd.service")
+    assert names_us(fresh_machine)
+
+
+@pytest.mark.parametrize("before, after", NSSWITCH.items(), ids=range(len(NSSWITCH)))
+def test_nsswitch_is_edited_once_and_undone(own_machine: Machine, before: str, after: str) -> None:
+    """Our name stands directly behind files, once; removing the package takes out just that."""
+    rest = "# by hand\nhosts: files dns\nshadow: files\n"
+    own_machine.write("/etc/nsswitch.conf", f"{before}\n{rest}")
+    for _ in range(2):
+        own_machine.run("dpkg --install /root/keybearer*.deb", timeout=120)
+        assert own_machine.read("/etc/nsswitch.conf") == f"{after}\n{rest}"
+    own_machine.run("dpkg --remove keybearer", timeout=120)
+    assert own_machine.read("/etc/nsswitch.conf") == f"{before.replace(' keybearer', '')}\n{rest}"
+
+
+def test_upgrade_refuses_nobody(fresh_machine: Machine) -> None:
+    """While the package is replaced, sockets stay the same ones and whoever connects is served."""
+    which = "stat -c '%i' /run/keybearer/*.sock /run/keybearer/stores/*.sock"
+    before = fresh_machine.run(which).stdout
+    pid = fresh_machine.run("systemctl show -P MainPID keybearerd.service").stdout
+    connect = "socat -u OPEN:/dev/null UNIX-CONNECT:/run/keybearer/auth.sock || echo refused"
+    knock = f"until [ -e /run/enough ]; do {connect}; sleep 0.01; done"
+    with fresh_machine.popen(knock, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as knocking:
+        fresh_machine.run(f"{INSTALL} --reinstall", timeout=120)
+        time.sleep(0.5)
+        fresh_machine.run("touch /run/enough")
+        output, _ = knocking.communicate(timeout=30)
+    assert output == ""
+    assert fresh_machine.run(which).stdout == before
+    assert fresh_machine.run("systemctl show -P MainPID keybearerd.service").stdout != pid
+    assert fresh_machine.failed_units() == []
+
+
+@pytest.mark.core
+def test_everything_comes_back_after_a_reboot(fresh_machine: Machine) -> None:
+    """A reboot, and a power cut, bring the same places up without a hand."""
+    fresh_machine.reboot()
+    test_package_puts_everything_in_its_place(fresh_machine)
+    fresh_machine.run("sync")
+    fresh_machine.kill()
+    fresh_machine.start()
+    test_package_puts_everything_in_its_place(fresh_machine)
+
+
+@pytest.mark.parametrize("unit, worst", [("keybearer-store-local", 1.2), ("keybearerd", 2.0)])
+def test_units_are_confined(machine: Machine, unit: str, worst: float) -> None:
+    """systemd's own measure of how far a unit is exposed stays below our mark."""
+    text = machine.run(f"systemd-analyze security --no-pager {unit}.service").stdout
+    match = re.search(r"Overall exposure level for .*: ([0-9.]+)", text)
+    assert match, text
+    assert float(match[1]) <= worst, text
+
+
+def test_units_have_no_mistakes(machine: Machine) -> None:
+    """systemd understands every line of our units and of our catalog, sysusers and tmpfiles."""
+    units = machine.run("dpkg -L keybearer | grep /systemd/system/").stdout.split()
+    result = machine.run(["systemd-analyze", "verify", *units], check=False)
+    assert result.returncode == 0 and "keybearer" not in result.stderr, result.stderr
+    complaints = [m for m in machine.messages("init.scope", "--priority=warning") if "keybearer" in m]
+    assert complaints == []
+
+
+def test_examples_can_be_used_as_they_are(machine: Machine) -> None:
+    """What we propose for sshd and sudo is accepted by them."""
+    examples = "/usr/share/doc/keybearer/examples"
+    machine.run(["visudo", "--check", "--file", f"{examples}/sudoers_keybearer"])
+    target = "/etc/ssh/sshd_config.d/keybearer.conf"
+    try:
+        machine.run(f"cp {examples}/sshd_keybearer.conf {target} && mkdir -p /run/sshd && sshd -t")
+        settings = machine.run("sshd -T").stdout.splitlines()
+    finally:
+        machine.run(["rm", "-f", target])
+    assert {"usepam yes", "kbdinteractiveauthentication yes", "passwordauthentication no"} <= set(settings)

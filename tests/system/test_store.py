@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The local store as an administrator meets it: sealed, unsealed, put back, restored, on a disk that is full."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from machine import Machine, Result
+from service import keep
+
+UNIT = "keybearer-store-local.service"
+STATE = "/var/lib/keybearer-store-local"
+ROOT_KEY = "/etc/credstore.encrypted/keybearer-store-local.root-key"
+PASSPHRASE = "a passphrase nobody guesses"
+
+
+def get(machine: Machine, path: str) -> Result:
+    """The store's answer for a secret."""
+    return machine.run(["keybearer", "secret", "get", path, "value"], check=False)
+
+
+def restart(machine: Machine) -> None:
+    """Another process of the store."""
+    machine.run(["systemctl", "restart", UNIT])
+
+
+@pytest.fixture(scope="module")
+def host(own_machine: Machine) -> Machine:
+    """A machine whose store opens with a passphrase too."""
+    own_machine.run(
+        ["keybearer", "seal", "add", "--password-stdin", "mine", "kind=passphrase"], input=f"{PASSPHRASE}\n"
+    )
+    keep(own_machine, "a", value="acknowledged")
+    return own_machine
+
+
+@pytest.mark.core
+def test_it_opens_by_itself_at_each_start(host: Machine) -> None:
+    """systemd hands over the root key, encrypted to this host."""
+    restart(host)
+    assert get(host, "a").stdout.strip() == "acknowledged"
+
+
+def test_without_its_credential_it_is_sealed_and_says_how_to_open_it(host: Machine) -> None:
+    """The cure in the message is what works."""
+    host.run(["mv", ROOT_KEY, "/root/root-key"])
+    restart(host)
+    sealed = get(host, "a")
+    assert sealed.returncode == 3
+    assert "keybearer seal unseal" in sealed.stderr
+    host.run(["keybearer", "seal", "unseal", "--password-stdin"], input=f"{PASSPHRASE}\n")
+    assert get(host, "a").stdout.strip() == "acknowledged"
+    host.run(["mv", "/root/root-key", ROOT_KEY])
+
+
+def greet(machine: Machine) -> None:
+    """The broker says hello to its stores, as it does every minute: it hears what to keep, and tells what it kept."""
+    machine.run(["systemctl", "restart", "keybearerd.service"])
+
+
+@pytest.mark.parametrize("what", ["store.db", "."], ids=["file", "folder"])
+def test_a_database_put_back_is_noticed(host: Machine, what: str) -> None:
+    """Yesterday's file by the one beside it, yesterday's whole folder by what the broker has kept."""
+    host.run(["systemctl", "stop", UNIT])
+    host.run(["cp", "-a", STATE, "/var/tmp/yesterday"])
+    restart(host)
+    keep(host, "b", value="later")
+    greet(host)
+    host.wait_for(lambda: get(host, "b").returncode == 0, what="a broker that answers")
+    host.run(["systemctl", "stop", UNIT])
+    host.run(["cp", "-aT", f"/var/tmp/yesterday/{what}", f"{STATE}/{what}"])
+    restart(host)
+    greet(host)
+    host.wait_for(lambda: "keybearer store accept" in get(host, "a").stderr, what="a store that knows it is old")
+    assert get(host, "a").returncode == 3
+    host.run(["keybearer", "store", "accept"])
+    assert get(host, "a").stdout.strip() == "acknowledged"
+    assert get(host, "b").returncode == 6
+    host.run(["rm", "-r", "/var/tmp/yesterday"])
+
+
+def test_keys_are_rotated_and_a_backup_comes_back(host: Machine) -> None:
+    """While it runs; and after the restore it still opens by itself."""
+    host.run(["keybearer", "store", "rotate-key"])
+    host.run(["keybearer", "store", "backup", "/root/backup.kb"])
+    assert "acknowledged" not in host.run(["strings", "/root/backup.kb"], check=False).stdout
+    keep(host, "a", value="after the backup")
+    host.run(["keybearer", "store", "restore", "/root/backup.kb"])
+    assert get(host, "a").stdout.strip() == "acknowledged"
+    restart(host)
+    assert get(host, "a").stdout.strip() == "acknowledged"
+
+
+def test_a_full_disk_is_named_and_loses_nothing(host: Machine) -> None:
+    """And when there is room again nobody has to restart anything."""
+    host.run(["systemctl", "stop", UNIT])
+    host.run(f"cp -a {STATE} /root/state && mount -t tmpfs -o size=3m,mode=700 tmpfs {STATE} && cp -aT /root/state {STATE}")
+    host.run(["chown", "--reference=/root/state", STATE])
+    restart(host)
+    host.run(f"cat /dev/zero >{STATE}/filler", check=False)
+    big = "".join(["v" * 200, "\n"])
+    full = None
+    for number in range(2000):
+        full = host.run(["keybearer", "secret", "put", f"kv/big/{number}", "value"], input=big, check=False)
+        if full.returncode != 0:
+            break
+    assert full is not None
+    assert full.returncode == 3
+    assert re.search("disk is full", full.stderr)
+    assert get(host, "a").stdout.strip() == "acknowledged"
+    host.run(["rm", f"{STATE}/filler"])
+    keep(host, "c", value="room again")
+    host.run(["systemctl", "stop", UNIT])
+    host.run(["umount", STATE])
+    restart(host)

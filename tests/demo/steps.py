@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ./dev demo plays, in this order. A step is a title, a command, and what must be true of it."""
+
+from __future__ import annotations
+
+from player import Chapter, Step
+
+CREDENTIAL = """\
+cat >/etc/keybearer/credentials.d/orders-db.conf <<END
+[Credential]
+Path=kv/orders
+[Allow]
+Unit=orders.service
+END
+systemctl reload keybearerd"""
+
+UNIT = """\
+cat >/etc/systemd/system/orders.service <<END
+[Service]
+Type=exec
+DynamicUser=yes
+ExecStart=sh -c 'cd %d && grep . * && exec sleep infinity'
+END
+keybearer unit add orders.service orders-db"""
+
+THIEF = """\
+cd /etc/systemd/system && cp orders.service thief.service
+cp -r orders.service.d thief.service.d
+sed -i /Restart=/d thief.service.d/*
+systemctl daemon-reload && systemctl start thief"""
+
+SERVER = """\
+cat >/etc/keybearer/credentials.d/web-tls.conf <<END
+[Credential]
+Path=pki/issue/web
+Param.common_name=localhost
+[Rotation]
+RenewAt=0.2
+OnRotate=reload
+Overlap=2s
+END
+cat >/etc/web.conf <<END
+events {} http { server { listen 443 ssl;
+    ssl_certificate     /run/keybearer/units/web.service/current/web-tls.certificate;
+    ssl_certificate_key /run/keybearer/units/web.service/current/web-tls.private_key; } }
+END
+cat >/etc/systemd/system/web.service <<END
+[Service]
+ExecStart=nginx -c /etc/web.conf -g 'daemon off;'
+ExecReload=kill -HUP \\$MAINPID
+END
+keybearer unit add --allow web.service web-tls && systemctl start web"""
+
+ON_THE_WIRE = "openssl s_client -connect localhost:443 </dev/null 2>/dev/null | openssl x509"
+
+STEPS: list[Chapter | Step] = [
+    Chapter("Install"),
+    Step("one package, without a network",
+         "apt-get install -qq ./keybearer*.deb >/dev/null && keybearer setup",
+         says="recovery code", lines=16,
+         check="systemctl is-active -q keybearerd.service keybearer-{root,auth}.socket"),
+    Step("once more: there is nothing to do",
+         "keybearer setup", never="made|started"),
+    Step("nothing is wrong",
+         "keybearer doctor | head -n 3; keybearer doctor >/dev/null && echo ...", says=r"^\.\.\."),
+    Step("its processes, as confined as systemd can say",
+         "systemd-analyze security --no-pager | grep keybearer",
+         says=r"store-local\.service +0\.\d(.|\n)*keybearerd\.service +1\.\d"),
+    Step("keys lie in memory that is never swapped",
+         "findmnt /run/keybearer", says="ramfs"),
+
+    Chapter("A service starts with a secret"),
+    Step("the secret, never on a command line",
+         r"printf 'orders\nhard to guess\n' | keybearer secret put kv/orders username password"),
+    Step("a credential: what it is made of, and who may have it", CREDENTIAL,
+         check="keybearer credential list | grep orders-db"),
+    Step("a unit that shows what it finds, and asks for the credential", UNIT,
+         check="grep LoadCredentialEncrypted=orders-db.password: /etc/systemd/system/orders.service.d/*"),
+    Step("it starts, and finds both fields of one grant",
+         "systemctl start orders && sleep 0.3 && journalctl -u orders -o cat",
+         says="^orders-db.password:hard to guess$"),
+    Step("what is handed out now", "keybearer grant list", says="orders"),
+
+    Chapter("A certificate renews itself", "It lives for half a minute here, and is replaced after a fifth of that."),
+    Step("an authority, and what it may certify",
+         "keybearer ca create hosts && keybearer ca role-set web ca=hosts domains=localhost server=yes ttl=30s"),
+    Step("a web server that reads its certificate where it is renewed", SERVER, lines=3,
+         check=f"{ON_THE_WIRE} -noout"),
+    Step("what a client sees",
+         f"{ON_THE_WIRE} >first.pem; openssl x509 -noout -serial -in first.pem", says="^serial=[0-9A-F]{16}"),
+    Step("a few seconds later",
+         "until journalctl -u web -o cat | grep 'uses its new'; do sleep 0.2; done\n"
+         f"{ON_THE_WIRE} -noout -serial", says="^serial=[0-9A-F]{16}",
+         check=f"cd && ! cmp -s first.pem <({ON_THE_WIRE})"),
+    Step("the first one is revoked, for everybody who looks",
+         "keybearer ca show hosts | sed 's/^certificate: //' | openssl x509 >ca.pem\n"
+         "openssl verify -crl_check -CAfile ca.pem -CRLfile /var/lib/keybearer/pki/hosts.crl first.pem",
+         exit=2, says="certificate revoked"),
+
+    Chapter("Who may not does not start"),
+    Step("a unit that asks for the same, and is not named there", THIEF, exit=1,
+         check="systemctl show -P ExecMainStatus thief | grep -x 243"),
+    Step("its own status says why",
+         "systemctl status --no-pager --output=cat --lines=6 thief | tail -n 6", says="was not given orders-db: denied"),
+
+    Chapter("The end of a grant, and the record of it"),
+    Step("the unit stops, and nothing is handed out any more",
+         "systemctl stop orders; sleep 0.5; keybearer grant list", never="orders"),
+    Step("the whole story", "keybearer audit show | tail -n 9 | cut -c 32-", says="refused", lines=9),
+    Step("the log is whole", "keybearer audit verify", says="chain are whole"),
+]

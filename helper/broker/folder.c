@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "helper/broker/folder.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "helper/grant/format.h"
+#include "helper/grant/publish.h"
+#include "helper/grant/sdcred.h"
+
+#define FILES_MAX 256 /* of one consumer, all its credentials together */
+
+struct kb_folder {
+        struct kb_publish_file files[FILES_MAX];
+        char names[FILES_MAX][2 * KB_CREDENTIAL_NAME_MAX + 2];
+        struct kb_writer wholes[FILES_MAX]; /* of the files that are a whole secret */
+        size_t n;
+        bool overflow;
+};
+
+struct kb_folder *kb_folder_new(void)
+{
+        return calloc(1, sizeof(struct kb_folder));
+}
+
+void kb_folder_free(struct kb_folder *folder)
+{
+        if (!folder)
+                return;
+        for (size_t i = 0; i < folder->n; i++)
+                kb_writer_done(&folder->wholes[i]);
+        free(folder);
+}
+
+/* The next file: NAME, or NAME.FIELD. */
+static struct kb_publish_file *next_file(struct kb_folder *f, const char *credential, const char *field)
+{
+        if (f->n == FILES_MAX) {
+                f->overflow = true;
+                return NULL;
+        }
+        snprintf(f->names[f->n], sizeof(f->names[f->n]), "%s%s%s", credential, field[0] ? "." : "", field);
+        f->files[f->n] = (struct kb_publish_file){.name = f->names[f->n]};
+        return &f->files[f->n++];
+}
+
+/* The whole secret as the credential's Format= or Template= writes it, where that can be done at all. */
+static void add_whole(struct kb_folder *f, const struct kb_held *held, const struct kb_fields *fields)
+{
+        struct kb_writer whole = kb_writer_init(KB_SDCRED_PLAIN_MAX);
+        struct kb_fields_problem problem;
+        struct kb_publish_file *file;
+
+        if (!held->credential || kb_format_write(held->credential, fields, "", &whole, &problem) < 0) {
+                kb_writer_done(&whole);
+                return;
+        }
+        file = next_file(f, held->grant.credential, "");
+        if (!file) {
+                kb_writer_done(&whole);
+                return;
+        }
+        f->wholes[f->n - 1] = whole;
+        file->value = KB_SPAN(whole.data, whole.size);
+}
+
+void kb_folder_add(struct kb_folder *f, const struct kb_held *held)
+{
+        const struct kb_lease *lease = kb_grant_newest(&held->grant);
+
+        if (!lease->fields) { /* handed out before a restart of ours: what the folder has stays */
+                next_file(f, held->grant.credential, "");
+                return;
+        }
+        add_whole(f, held, lease->fields);
+        for (size_t i = 0; i < lease->fields->count; i++) {
+                struct kb_publish_file *file =
+                        next_file(f, held->grant.credential, lease->fields->field[i].name);
+
+                if (file)
+                        file->value = lease->fields->field[i].value;
+        }
+}
+
+int kb_folder_publish(const struct kb_folder *f, int base_fd, const char *name, uid_t uid, gid_t gid)
+{
+        return f->overflow ? -E2BIG : kb_publish(base_fd, name, f->files, f->n, uid, gid);
+}

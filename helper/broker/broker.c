@@ -13,6 +13,7 @@
 #include <systemd/sd-id128.h>
 
 #include "helper/broker/crl.h"
+#include "helper/broker/disk.h"
 #include "helper/broker/grants.h"
 #include "helper/broker/logins.h"
 #include "helper/broker/publisher.h"
@@ -289,6 +290,8 @@ static int start(struct kb_broker *broker)
         if (r >= 0)
                 r = open_log(broker);
         if (r >= 0)
+                r = kb_disk_new(&broker->disk, broker->event);
+        if (r >= 0)
                 r = kb_forward_new(&broker->forward, broker->log, LOG_DIR,
                                    &(struct kb_forward_options){.confirmer = &kb_confirm_journal});
         if (r >= 0)
@@ -309,7 +312,7 @@ static int start(struct kb_broker *broker)
         if (r >= 0)
                 r = kb_stores_new(&broker->stores, broker);
         if (r >= 0)
-                r = kb_logins_new(&broker->logins, KB_LOGINS_KEEP);
+                r = kb_logins_new(&broker->logins, broker->disk, KB_LOGINS_KEEP);
         if (r >= 0)
                 r = kb_sessions_new(&broker->sessions, broker->event, kb_login_session_ended, broker);
         if (r >= 0)
@@ -346,23 +349,28 @@ void kb_broker_stop(struct kb_broker *broker)
 bool kb_broker_idle(const struct kb_broker *broker)
 {
         return kb_server_pending(broker->server) == 0 && !kb_grants_fetching(broker->grants) &&
-               kb_unit_socket_pending(broker->encrypted) == 0 &&
+               kb_disk_idle(broker->disk) && kb_unit_socket_pending(broker->encrypted) == 0 &&
                (!broker->plain || kb_unit_socket_pending(broker->plain) == 0);
 }
 
 /*
- * The log goes first: it calls back what still waits for it, and that is for requests, logins and grants
- * which have to be there. What the log would be told after that is lost, and the next start finds it in its
- * own way.
+ * What waits for the disk goes first, since it may want a record; then the log: it calls back what still
+ * waits for it, and that is for requests, logins and grants which have to be there. What they give the disk
+ * then is written before it goes. What the log would be told after that is lost, and the next start finds it
+ * in its own way.
  */
 void kb_broker_free(struct kb_broker *broker)
 {
         if (!broker)
                 return;
+        if (broker->disk)
+                kb_disk_drain(broker->disk);
         sd_event_source_disable_unref(broker->log_source);
         kb_forward_free(broker->forward);
         kb_log_free(broker->log);
         broker->log = NULL;
+        if (broker->disk)
+                kb_disk_drain(broker->disk);
         kb_unit_socket_free(broker->encrypted);
         kb_unit_socket_free(broker->plain);
         kb_server_free(broker->server);
@@ -373,6 +381,7 @@ void kb_broker_free(struct kb_broker *broker)
         kb_logins_free(broker->logins);
         kb_publisher_free(broker->publisher);
         kb_grants_free(broker->grants);
+        kb_disk_free(broker->disk);
         kb_cache_free(broker->cache);
         kb_systemd_free(broker->systemd);
         if (broker->units_fd >= 0)

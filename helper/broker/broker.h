@@ -19,6 +19,7 @@
 
 struct kb_cache;
 struct kb_crls;
+struct kb_disk;
 struct kb_forward;
 struct kb_grants;
 struct kb_logins;
@@ -36,6 +37,7 @@ struct kb_broker {
         struct kb_host_key host_key;
         struct kb_log *log;
         sd_event_source *log_source;
+        struct kb_disk *disk; /* whatever else has to be on one */
 
         struct kb_server *server;
         struct kb_unit_socket *encrypted;

@@ -2,12 +2,11 @@
 #include "helper/broker/crl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
-#include "common/file.h"
+#include "helper/broker/disk.h"
 #include "helper/broker/store_client.h"
 #include "helper/server/process.h"
 
@@ -19,7 +18,7 @@ struct crl {
         struct kb_crls *owner;
         char store[KB_CREDENTIAL_NAME_MAX + 1];
         char ca[KB_CREDENTIAL_NAME_MAX + 1];
-        uint64_t number;
+        uint64_t number; /* of the list that the disk has, or was given */
         struct kb_store_call *call;
 };
 
@@ -28,22 +27,31 @@ struct kb_crls {
         struct crl *crls;
 };
 
-static int write_list(const struct crl *crl, struct kb_span pem)
+/* The disk tries again by itself; a list that there was no memory for has to be asked for again. */
+static void on_written(int r, void *userdata)
 {
-        _cleanup_close_ int dir = open(PKI_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        struct crl *crl = userdata;
+
+        if (r < 0)
+                crl->number = 0;
+}
+
+static void write_list(struct crl *crl, const struct kb_crl_reply *reply)
+{
         char name[KB_CREDENTIAL_NAME_MAX + 5];
 
-        if (dir < 0)
-                return -errno;
         snprintf(name, sizeof(name), "%s.crl", crl->ca);
-        return kb_file_write_at(dir, name, pem, 0644);
+        crl->number = reply->number;
+        kb_disk_write(
+                crl->owner->broker->disk,
+                &(struct kb_disk_file){.folder = PKI_DIR, .name = name, .mode = 0644, .content = reply->pem},
+                on_written, crl);
 }
 
 static void on_crl(const struct kb_store_answer *answer, void *userdata)
 {
         struct crl *crl = userdata;
         struct kb_crl_reply reply;
-        int r = 0;
 
         crl->call = NULL;
         if (answer->error != KB_E_OK || kb_crl_reply_get(answer->fields, &reply) < 0) {
@@ -53,11 +61,7 @@ static void on_crl(const struct kb_store_answer *answer, void *userdata)
                 return;
         }
         if (reply.pem.size > 0)
-                r = write_list(crl, reply.pem);
-        if (r < 0)
-                kb_process_log(LOG_ERR, PKI_DIR "/%s.crl cannot be written: %s", crl->ca, strerror(-r));
-        else
-                crl->number = reply.number;
+                write_list(crl, &reply);
 }
 
 static struct crl *find(struct kb_crls *c, const char *store, const char *ca)

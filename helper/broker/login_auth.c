@@ -13,7 +13,8 @@ struct check {
         struct kb_broker *broker;
         struct kb_request *request;
         char handle[KB_ATTEMPT_HANDLE_SIZE];
-        bool by_code; /* a recovery code was used */
+        bool by_code;              /* a recovery code was used */
+        struct kb_recovery before; /* the codes, with the one that is being used */
 };
 
 static struct kb_lockout_key key_of(const struct kb_attempt *a)
@@ -237,24 +238,43 @@ static int ask_store(struct check *c, struct kb_attempt *a, const struct kb_pers
         return 0;
 }
 
-/* The code is void on disk before it opens anything. */
-static void check_code(struct check *c, struct kb_attempt *a, struct kb_span answer)
+static void on_code_void(int r, void *userdata)
 {
-        struct kb_recovery *recovery = &c->broker->logins->recovery, before = *recovery;
+        _cleanup_free_ struct check *c = userdata;
+        struct kb_logins *logins = c->broker->logins;
+        struct kb_attempt *a = kb_attempt_find(logins->attempts, c->handle, kb_now_boottime());
 
-        if (!kb_recovery_use(recovery, answer)) {
-                refuse(c->broker, c->request, a, KB_E_BAD_SECRET, "no recovery code of this host");
-        } else if (kb_logins_save_recovery(c->broker->logins) < 0) {
-                *recovery = before;
+        logins->codes_busy = false;
+        if (r < 0)
+                logins->recovery = c->before;
+        kb_wipe(&c->before, sizeof(c->before));
+        if (!a) {
+                kb_request_fail(c->request, KB_E_EXPIRED, "it took too long");
+        } else if (r < 0) {
                 refuse(c->broker, c->request, a, KB_E_STORAGE, "the code cannot be made void");
         } else {
                 c->by_code = true;
-                a->busy = true;
                 a->factors = KB_FACTOR_ALL;
                 grant(take_ptr(c), a);
         }
-        free(c);
-        kb_wipe(&before, sizeof(before));
+}
+
+/* The code is void on disk before it opens anything. */
+static void check_code(struct check *c, struct kb_attempt *a, struct kb_span answer)
+{
+        struct kb_logins *logins = c->broker->logins;
+
+        c->before = logins->recovery;
+        if (logins->codes_busy) {
+                kb_request_fail(c->request, KB_E_BUSY, "another code is being used; try again");
+                free(c);
+        } else if (!kb_recovery_use(&logins->recovery, answer)) {
+                refuse(c->broker, c->request, a, KB_E_BAD_SECRET, "no recovery code of this host");
+                free(c);
+        } else {
+                a->busy = true;
+                kb_logins_save_recovery(logins, on_code_void, c);
+        }
 }
 
 static struct kb_attempt *find_attempt(struct kb_broker *broker, struct kb_request *request,

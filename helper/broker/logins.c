@@ -17,17 +17,17 @@
 
 /* --- what outlives us --- */
 
-static void load(struct kb_logins *l, const char *name,
+static void load(struct kb_logins *l, int keep_fd, const char *name,
                  int (*take)(struct kb_logins *l, struct kb_span bytes))
 {
         _cleanup_secret_ uint8_t *bytes = NULL;
         size_t size;
-        int r = kb_file_read_at(l->keep_fd, name, KB_LOCKOUT_BYTES_MAX, &bytes, &size);
+        int r = kb_file_read_at(keep_fd, name, KB_LOCKOUT_BYTES_MAX, &bytes, &size);
 
         if (r >= 0)
                 r = take(l, KB_SPAN(bytes, size));
         if (r < 0 && r != -ENOENT)
-                kb_process_log(LOG_ERR, "%s/%s is left aside: %s", KB_LOGINS_KEEP, name, strerror(-r));
+                kb_process_log(LOG_ERR, "%s/%s is left aside: %s", l->keep, name, strerror(-r));
 }
 
 static int take_lockout(struct kb_logins *l, struct kb_span bytes)
@@ -40,46 +40,65 @@ static int take_recovery(struct kb_logins *l, struct kb_span bytes)
         return kb_recovery_get(bytes, &l->recovery);
 }
 
+/* Takes what was written to w. */
+static void save(struct kb_logins *l, const char *name, bool once, struct kb_writer *w, kb_disk_done done,
+                 void *userdata)
+{
+        int r = kb_writer_end(w);
+
+        if (r >= 0) {
+                kb_disk_write(l->disk,
+                              &(struct kb_disk_file){.folder = l->keep,
+                                                     .name = name,
+                                                     .mode = 0600,
+                                                     .content = KB_SPAN(w->data, w->size),
+                                                     .once = once},
+                              done, userdata);
+                return;
+        }
+        kb_process_log(LOG_ERR, "%s/%s is not written: %s", l->keep, name, strerror(-r));
+        if (done)
+                done(r, userdata);
+}
+
 void kb_logins_save_lockout(struct kb_logins *l)
 {
         _cleanup_writer_ struct kb_writer w = kb_writer_init(KB_LOCKOUT_BYTES_MAX);
-        int r;
 
         kb_lockout_put(l->lockout, &w);
-        r = kb_writer_end(&w);
-        if (r >= 0)
-                r = kb_file_write_at(l->keep_fd, LOCKOUT_FILE, KB_SPAN(w.data, w.size), 0600);
-        if (r < 0)
-                kb_process_log(LOG_ERR, "failed logins are not counted on disk: %s", strerror(-r));
+        save(l, LOCKOUT_FILE, false, &w, NULL, NULL);
 }
 
-int kb_logins_save_recovery(struct kb_logins *l)
+void kb_logins_save_recovery(struct kb_logins *l, kb_disk_done done, void *userdata)
 {
         _cleanup_writer_ struct kb_writer w = kb_writer_init(4096);
-        int r;
 
         kb_recovery_put(&l->recovery, &w);
-        r = kb_writer_end(&w);
-        return r < 0 ? r : kb_file_write_at(l->keep_fd, RECOVERY_FILE, KB_SPAN(w.data, w.size), 0600);
+        l->codes_busy = true;
+        save(l, RECOVERY_FILE, true, &w, done, userdata);
 }
 
-int kb_logins_new(struct kb_logins **ret, const char *keep)
+int kb_logins_new(struct kb_logins **ret, struct kb_disk *disk, const char *keep)
 {
         _cleanup_(kb_logins_freep) struct kb_logins *l = calloc(1, sizeof(*l));
+        _cleanup_close_ int keep_fd = open(keep, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         int r;
 
         if (!l)
                 return -ENOMEM;
-        l->keep_fd = open(keep, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (l->keep_fd < 0)
+        if (keep_fd < 0)
                 return -errno;
+        l->disk = disk;
+        l->keep = strdup(keep);
+        if (!l->keep)
+                return -ENOMEM;
         r = kb_attempts_new(&l->attempts);
         if (r >= 0)
                 r = kb_lockout_new(&l->lockout);
         if (r < 0)
                 return r;
-        load(l, LOCKOUT_FILE, take_lockout);
-        load(l, RECOVERY_FILE, take_recovery);
+        load(l, keep_fd, LOCKOUT_FILE, take_lockout);
+        load(l, keep_fd, RECOVERY_FILE, take_recovery);
         *ret = take_ptr(l);
         return 0;
 }
@@ -90,8 +109,7 @@ void kb_logins_free(struct kb_logins *l)
                 return;
         kb_attempts_free(l->attempts);
         kb_lockout_free(l->lockout);
-        if (l->keep_fd >= 0)
-                close(l->keep_fd);
+        free(l->keep);
         free(l);
 }
 

@@ -9,6 +9,7 @@
 #include "directory/document.h"
 #include "helper/broker/attempts.h"
 #include "helper/broker/broker.h"
+#include "helper/broker/disk.h"
 #include "helper/broker/lockout.h"
 #include "helper/broker/recovery.h"
 
@@ -16,17 +17,31 @@ struct kb_logins {
         struct kb_attempts *attempts;
         struct kb_lockout *lockout;
         struct kb_recovery recovery;
-        int keep_fd;
+        bool codes_busy; /* a change of the codes is on its way to the disk: one at a time */
+        struct kb_disk *disk;
+        char *keep;
 };
 
-/* keep: the folder, KB_LOGINS_KEEP. A file there that makes no sense is said, and counts as empty. */
+/*
+ * keep: the folder, KB_LOGINS_KEEP. A file there that makes no sense is said, and counts as empty. The disk
+ * is not ours; it has to be drained while we are there.
+ */
 #define KB_LOGINS_KEEP KB_STATEDIR "/keep"
-int kb_logins_new(struct kb_logins **ret, const char *keep);
+int kb_logins_new(struct kb_logins **ret, struct kb_disk *disk, const char *keep);
 void kb_logins_free(struct kb_logins *l);
 KB_DEFINE_CLEANUP(struct kb_logins, kb_logins_free);
 
-/* Writes the codes down; they count only once this is 0. Counters are kept as well as the disk allows. */
-int kb_logins_save_recovery(struct kb_logins *l) _must_check_;
+/*
+ * Writes the codes down. They count only once done is called with 0: who is let in by a code, or is shown
+ * new ones, waits for that. codes_busy is true until done sets it back; with an error done puts back the
+ * codes, too.
+ */
+void kb_logins_save_recovery(struct kb_logins *l, kb_disk_done done, void *userdata);
+
+/*
+ * Nobody waits for the counters: a refusal counts in memory from the moment it is given, and what a loss of
+ * power can forget of it is what the disk did not take in those milliseconds.
+ */
 void kb_logins_save_lockout(struct kb_logins *l);
 
 /*

@@ -9,6 +9,7 @@
 
 #include "common/file.h"
 #include "helper/broker/crl.h"
+#include "helper/broker/disk.h"
 #include "helper/broker/store_client.h"
 #include "helper/grant/cache.h"
 #include "helper/server/process.h"
@@ -28,6 +29,8 @@ struct store {
         bool asked; /* at least once, so that the first answer is news either way */
         sd_event_source *timer;
         struct kb_store_call *call;
+        struct kb_writer keep; /* as it is on disk, or is about to be */
+        bool keep_known;       /* it was read */
 };
 
 struct kb_stores {
@@ -43,24 +46,33 @@ static void keep_name(const struct store *s, char ret[static KB_CREDENTIAL_NAME_
         snprintf(ret, KB_CREDENTIAL_NAME_MAX + 6, "keep.%s", s->name);
 }
 
-static int keep_write(const struct store *s, struct kb_span keep)
+/* Nobody waits for it: a store that is given what was kept before says it again. */
+static int keep_write(struct store *s, struct kb_span keep)
 {
         _cleanup_writer_ struct kb_writer text = kb_writer_init(KB_SDCRED_ENCODED_MAX);
-        _cleanup_close_ int dir = open(KEEP_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         char name[KB_CREDENTIAL_NAME_MAX + 6];
         int r;
 
-        if (dir < 0)
-                return -errno;
+        if (kb_secret_equal(keep, KB_SPAN(s->keep.data, s->keep.size)))
+                return 0;
         keep_name(s, name);
         r = kb_sdcred_encrypt(&s->owner->broker->host_key, name, kb_now_realtime(), KB_TIME_NEVER, keep,
                               &text);
         if (r < 0)
                 return r;
-        return kb_file_write_at(dir, s->name, KB_SPAN(text.data, text.size), 0600);
+        kb_writer_done(&s->keep);
+        s->keep = kb_writer_init(KEEP_MAX);
+        kb_write_raw(&s->keep, keep);
+        kb_disk_write(s->owner->broker->disk,
+                      &(struct kb_disk_file){.folder = KEEP_DIR,
+                                             .name = s->name,
+                                             .mode = 0600,
+                                             .content = KB_SPAN(text.data, text.size)},
+                      NULL, NULL);
+        return 0;
 }
 
-/* Appends what was kept. Nothing kept is no error; something that cannot be read is. */
+/* Once after a start: appends what was kept. Nothing kept is no error; something that cannot be read is. */
 static int keep_read(const struct store *s, struct kb_writer *out)
 {
         _cleanup_close_ int dir = open(KEEP_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -126,8 +138,8 @@ static void on_hello(const struct kb_store_answer *answer, void *userdata)
         if (reply.keep.size > 0)
                 r = keep_write(s, reply.keep);
         if (r < 0)
-                kb_process_log(LOG_ERR, "what store %s wants kept cannot be written to " KEEP_DIR ": %s",
-                               s->name, strerror(-r));
+                kb_process_log(LOG_ERR, "what store %s wants kept cannot be encrypted: %s", s->name,
+                               strerror(-r));
         while (kb_list_next_string(&reply.crls, &ca))
                 kb_crl_refresh(s->owner->broker->crls, s->name, ca);
         schedule(s, GREET_USEC);
@@ -136,9 +148,11 @@ static void on_hello(const struct kb_store_answer *answer, void *userdata)
 static void greet(struct store *s)
 {
         struct kb_broker *broker = s->owner->broker;
-        _cleanup_writer_ struct kb_writer keep = kb_writer_init(KEEP_MAX);
-        int r = keep_read(s, &keep);
+        int r = s->keep_known ? 0 : keep_read(s, &s->keep);
 
+        if (r >= 0)
+                r = kb_writer_end(&s->keep);
+        s->keep_known = r >= 0;
         if (r < 0) { /* a greeting without it would say that nothing was kept, and what is there be
                         overwritten */
                 snprintf(s->problem, sizeof(s->problem),
@@ -163,7 +177,7 @@ static void greet(struct store *s)
         }
         kb_hello_request_put(kb_store_call_writer(s->call),
                              &(struct kb_hello_request){.broker = PACKAGE_VERSION,
-                                                        .keep = KB_SPAN(keep.data, keep.size)});
+                                                        .keep = KB_SPAN(s->keep.data, s->keep.size)});
         kb_store_call_start(s->call);
 }
 
@@ -184,6 +198,7 @@ static void store_free(struct store *s)
         if (s->call)
                 kb_store_call_cancel(s->call);
         sd_event_source_disable_unref(s->timer);
+        kb_writer_done(&s->keep);
         free(s);
 }
 
@@ -202,6 +217,7 @@ static void use(struct kb_stores *stores, const char *name)
                 return;
         }
         s->owner = stores;
+        s->keep = kb_writer_init(KEEP_MAX);
         snprintf(s->name, sizeof(s->name), "%s", name);
         s->next = stores->stores;
         stores->stores = s;

@@ -261,7 +261,8 @@ static void start(void)
         assert_ok(kb_log_open(&broker.log, in_folder("log"), &(struct kb_log_options){0}, &damage));
         assert_ok(sd_event_add_io(broker.event, &broker.log_source, kb_log_fd(broker.log), 1, on_log, NULL));
         assert_ok(kb_grants_new(&broker.grants, &broker));
-        assert_ok(kb_logins_new(&broker.logins, in_folder("keep")));
+        assert_ok(kb_disk_new(&broker.disk, broker.event));
+        assert_ok(kb_logins_new(&broker.logins, broker.disk, in_folder("keep")));
         assert_ok(kb_sessions_new(&broker.sessions, broker.event, kb_login_session_ended, &broker));
         assert_ok(kb_server_new(&broker.server, broker.event, kb_verbs, kb_verbs_count, &broker));
         listen_here(geteuid() == 0 ? KB_CALLER_ROOT : KB_CALLER_SELF, in_folder("main.sock"));
@@ -270,9 +271,11 @@ static void start(void)
 
 static void stop(void)
 {
+        kb_disk_drain(broker.disk);
         kb_server_free(broker.server);
         kb_sessions_free(broker.sessions);
         kb_logins_free(broker.logins);
+        kb_disk_free(broker.disk);
         kb_grants_free(broker.grants);
         sd_event_source_disable_unref(broker.log_source);
         kb_log_free(broker.log);
@@ -511,12 +514,27 @@ static void a_store_that_is_away_is_no_wrong_password(void **state)
         }
 }
 
+static void on_kept(int r, void *userdata)
+{
+        *(int *)userdata = r;
+        broker.logins->codes_busy = false;
+}
+
+static int make_codes(unsigned n, char ret[][KB_RECOVERY_CODE_SIZE])
+{
+        int r = 1;
+
+        assert_ok(kb_recovery_make(&broker.logins->recovery, n, ret));
+        kb_logins_save_recovery(broker.logins, on_kept, &r);
+        kb_disk_drain(broker.disk);
+        return r;
+}
+
 static void a_recovery_code_lets_in_once_while_the_store_is_away(void **state)
 {
         char codes[2][KB_RECOVERY_CODE_SIZE];
 
-        assert_ok(kb_recovery_make(&broker.logins->recovery, 2, codes));
-        assert_ok(kb_logins_save_recovery(broker.logins));
+        assert_int_equal(make_codes(2, codes), 0);
         stop();
         start();
         store.error = KB_E_UNREACHABLE;
@@ -546,6 +564,57 @@ static void a_code_that_cannot_be_made_void_opens_nothing(void **state)
         assert_int_equal(mkdir(in_folder("keep/login.recovery/x"), 0700), 0);
         assert_int_equal(proceed(codes[0]), KB_E_STORAGE);
         assert_int_equal(broker.logins->recovery.n, 1);
+        assert_int_equal(rmdir(in_folder("keep/login.recovery/x")), 0);
+        assert_int_equal(authenticate("ana"), KB_E_OK); /* and once the disk takes it, the code is good */
+        assert_int_equal(proceed("whatever"), KB_E_OK);
+        assert_int_equal(rmdir(in_folder("keep/login.recovery")), 0);
+        assert_int_equal(proceed(codes[0]), KB_E_OK);
+        assert_true(granted);
+}
+
+static uint32_t recovery(uint32_t n, uint32_t *ret_n)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_recovery);
+        struct kb_recovery_reply reply;
+
+        kb_recovery_request_put(&call.request, &(struct kb_recovery_request){.count = n});
+        if (run(&call) != KB_E_OK)
+                return call.status;
+        assert_ok(kb_recovery_reply_get(call.reply.body, &reply));
+        *ret_n = reply.codes.count;
+        return KB_E_OK;
+}
+
+static void new_codes_are_shown_once_they_are_kept(void **state)
+{
+        uint32_t n = 0;
+
+        if (geteuid() != 0)
+                skip(); /* only root's socket makes codes */
+        assert_int_equal(recovery(3, &n), KB_E_OK);
+        assert_int_equal(n, 3);
+        assert_int_equal(access(in_folder("keep/login.recovery"), F_OK), 0);
+        assert_int_equal(recovery(21, &n), KB_E_BAD_REQUEST);
+        assert_int_equal(unlink(in_folder("keep/login.recovery")), 0);
+        assert_int_equal(mkdir(in_folder("keep/login.recovery"), 0700), 0);
+        assert_int_equal(recovery(5, &n), KB_E_STORAGE);
+        assert_int_equal(broker.logins->recovery.n, 3);
+        broker.logins->codes_busy = true;
+        assert_int_equal(recovery(5, &n), KB_E_BUSY);
+}
+
+static void one_code_is_used_at_a_time(void **state)
+{
+        char codes[1][KB_RECOVERY_CODE_SIZE];
+
+        assert_int_equal(make_codes(1, codes), 0);
+        store.error = KB_E_UNREACHABLE;
+        assert_int_equal(authenticate("ana"), KB_E_OK);
+        assert_int_equal(proceed("whatever"), KB_E_OK);
+        broker.logins->codes_busy = true;
+        assert_int_equal(proceed(codes[0]), KB_E_BUSY);
+        broker.logins->codes_busy = false;
+        assert_int_equal(proceed(codes[0]), KB_E_OK);
 }
 
 static void a_password_is_changed_in_the_store(void **state)
@@ -655,6 +724,8 @@ int main(void)
                 TEST(a_store_that_is_away_is_no_wrong_password),
                 TEST(a_recovery_code_lets_in_once_while_the_store_is_away),
                 TEST(a_code_that_cannot_be_made_void_opens_nothing),
+                TEST(new_codes_are_shown_once_they_are_kept),
+                TEST(one_code_is_used_at_a_time),
                 TEST(a_password_is_changed_in_the_store),
                 TEST(without_a_record_nobody_comes_in_unless_that_was_allowed),
                 TEST(observing_lets_pass_whom_the_rules_refuse),

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "helper/store/pool.h"
+#include "helper/server/pool.h"
 #include "helper/store/recent.h"
 
 #define WORK_USEC (2 * KB_USEC_PER_MSEC)
@@ -52,7 +52,7 @@ static void a_thousand_at_once_are_answered_or_refused_in_time(void **state)
         unsigned refused = 0;
 
         assert_ok(sd_event_new(&event));
-        assert_ok(kb_pool_new(&p, event, 2));
+        assert_ok(kb_pool_new(&p, event, 2, 10));
         for (unsigned i = 0; i < 1000; i++) {
                 int r = kb_pool_submit(p, &job, kb_now_monotonic(), c.deadline);
 
@@ -78,7 +78,7 @@ static void what_waits_when_the_pool_ends_is_told(void **state)
         const struct kb_job job = {work, on_done, &c};
 
         assert_ok(sd_event_new(&event));
-        assert_ok(kb_pool_new(&p, event, 1));
+        assert_ok(kb_pool_new(&p, event, 1, 10));
         for (unsigned i = 0; i < 50; i++)
                 assert_ok(kb_pool_submit(p, &job, 0, KB_TIME_NEVER));
         kb_pool_free(p);

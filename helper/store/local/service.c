@@ -16,6 +16,7 @@
 
 #define ROOT_KEY_CREDENTIAL "root-key"
 #define THREADS             2
+#define NICE                10
 #define RETRY_USEC          KB_USEC_PER_SEC
 #define RECENT              1024
 #define TIDY_USEC           (60 * KB_USEC_PER_SEC)
@@ -99,7 +100,7 @@ int kb_service_new(struct kb_service **ret, sd_event *event, const char *folder,
         if (!s)
                 return -ENOMEM;
         s->event = event;
-        r = kb_pool_new(&s->pool, event, THREADS);
+        r = kb_pool_new(&s->pool, event, THREADS, NICE);
         if (r >= 0)
                 r = sd_event_add_time_relative(event, &s->tidy, CLOCK_MONOTONIC, TIDY_USEC, TIDY_USEC / 10,
                                                on_tidy, s);

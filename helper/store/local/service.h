@@ -5,7 +5,7 @@
 
 #include "helper/server/server.h"
 #include "helper/store/local/local.h"
-#include "helper/store/pool.h"
+#include "helper/server/pool.h"
 #include "helper/store/recent.h"
 
 struct kb_document;

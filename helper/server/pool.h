@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * A few niced threads for work that would hold up the event loop: hashing of passwords, nothing else so far.
- * What cannot be done before its deadline is refused at once rather than answered late: the pool knows how
- * long a job takes on average, and how many wait.
+ * A few threads for work that would hold up the event loop: hashing of passwords in a store, the disk in the
+ * broker. What cannot be done before its deadline is refused at once rather than answered late: the pool
+ * knows how long a job takes on average, and how many wait. One thread does its jobs in the order of their
+ * submission.
  */
 
 #include <stdbool.h>
@@ -27,7 +28,8 @@ struct kb_job {
         void *userdata;
 };
 
-int kb_pool_new(struct kb_pool **ret, sd_event *event, unsigned threads) _must_check_;
+/* niceness: of its threads, as in nice(2); 0 is as important as the loop. */
+int kb_pool_new(struct kb_pool **ret, sd_event *event, unsigned threads, int niceness) _must_check_;
 
 /* Waits for what runs; what waits is done with -ECANCELED. */
 void kb_pool_free(struct kb_pool *p);
@@ -38,3 +40,6 @@ int kb_pool_submit(struct kb_pool *p, const struct kb_job *job, uint64_t now, ui
         _must_check_;
 
 unsigned kb_pool_pending(const struct kb_pool *p); /* taken and not done yet */
+
+/* Blocks until a job ends, and calls its done: for the way out, when the loop does not run any more. */
+void kb_pool_wait(struct kb_pool *p);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "helper/store/pool.h"
+#include "helper/server/pool.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -12,7 +13,6 @@
 
 #define MAX_THREADS 16
 #define MAX_WAITING 4096
-#define NICE        10
 
 struct task {
         struct kb_job job;
@@ -35,6 +35,7 @@ struct kb_pool {
 
         pthread_t threads[MAX_THREADS];
         unsigned n_threads;
+        int niceness;
         unsigned pending; /* of the event loop alone */
         int finished_fd;
         sd_event_source *io;
@@ -89,7 +90,8 @@ static void *run(void *userdata)
         struct task *t;
 
         /* Linux nices threads one by one. A sandbox may forbid it: then we are as important as the loop. */
-        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+        if (p->niceness > 0)
+                (void)setpriority(PRIO_PROCESS, (id_t)gettid(), p->niceness);
         while ((t = next_task(p))) {
                 uint64_t begun = kb_now_monotonic();
 
@@ -126,7 +128,7 @@ static int on_finished(sd_event_source *source, int fd, uint32_t events, void *u
         }
 }
 
-int kb_pool_new(struct kb_pool **ret, sd_event *event, unsigned threads)
+int kb_pool_new(struct kb_pool **ret, sd_event *event, unsigned threads, int niceness)
 {
         _cleanup_(kb_pool_freep) struct kb_pool *p = calloc(1, sizeof(*p));
         int r;
@@ -135,6 +137,7 @@ int kb_pool_new(struct kb_pool **ret, sd_event *event, unsigned threads)
                 return -ENOMEM;
         pthread_mutex_init(&p->mutex, NULL);
         pthread_cond_init(&p->more, NULL);
+        p->niceness = niceness;
         p->finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (p->finished_fd < 0)
                 return -errno;
@@ -204,4 +207,12 @@ int kb_pool_submit(struct kb_pool *p, const struct kb_job *job, uint64_t now, ui
 unsigned kb_pool_pending(const struct kb_pool *p)
 {
         return p->pending;
+}
+
+void kb_pool_wait(struct kb_pool *p)
+{
+        struct pollfd finished = {.fd = p->finished_fd, .events = POLLIN};
+
+        if (p->pending > 0 && poll(&finished, 1, -1) > 0)
+                on_finished(p->io, p->finished_fd, 0, p);
 }

@@ -83,6 +83,7 @@ static const struct {
         const char *help;
 } figures[] = {
         {"started", "When the broker was started, in seconds since the epoch."},
+        {"recovery_codes", "One-time codes for logins that are left."},
         {"credentials", "Credentials that are defined."},
         {"grants", "Grants that live."},
         {"grants_failing", "Grants whose last renewal failed."},
@@ -98,7 +99,6 @@ static const struct {
         {"journal_resent", "Records that the journal had lost and that were sent again."},
         {"journal_given_up", "Records that the journal never took."},
         {"journal_blind", "Whether the journal cannot be read back, so that nothing can be confirmed."},
-        {"recovery_codes", "One-time codes for logins that are left."},
         {"directory_version", "Version of the directory that is in force."},
         {"directory_confirmed", "When the store last confirmed the directory, in seconds since the epoch."},
         {"directory_people", "People in the directory."},

@@ -43,6 +43,22 @@ static void copy_file(const char *folder, const char *from, const char *to)
         assert_int_equal(run_shell(command), 0);
 }
 
+/* What the file `changes` says; false: nothing. */
+static bool changes_of(const char *folder, struct kb_identity *ret)
+{
+        char path[512];
+        FILE *f;
+        int n;
+
+        snprintf(path, sizeof(path), "%s/changes", folder);
+        f = fopen(path, "r");
+        if (!f)
+                return false;
+        n = fscanf(f, "%32s %lu", ret->id, &ret->changes);
+        fclose(f);
+        return n == 2;
+}
+
 /* --- key-value secrets --- */
 
 static void versions_count_up_and_never_come_twice(void **state)
@@ -328,6 +344,195 @@ static void a_lost_changes_file_is_noticed(void **state)
         kb_local_free(l);
 }
 
+/* The line is as long as it can get from the first on: none leaves the end of a longer one behind it. */
+static void the_changes_file_never_changes_its_length(void **state)
+{
+        _cleanup_free_ char *folder = strdup(store_folder());
+        struct kb_local *l = store_make(folder);
+        char path[512];
+        struct stat st;
+
+        snprintf(path, sizeof(path), "%s/changes", folder);
+        for (unsigned i = 0; i < 12; i++) {
+                assert_int_equal(stat(path, &st), 0);
+                assert_int_equal(st.st_size, 32 + 1 + 20 + 1);
+                put(l, "kv/a", "new");
+        }
+        kb_local_free(l);
+        l = store_reopen(folder);
+        assert_int_equal(l->state, KB_LOCAL_OPEN);
+        kb_local_free(l);
+}
+
+/* SQLite is a library of its own: what is counted here is the file `changes` and its folder. */
+static unsigned n_synced;
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+        n_synced++;
+        return __real_fsync(fd);
+}
+
+/* Else a loss of power could leave an empty file, and the right database would be called a strange one. */
+static void the_first_line_of_a_store_is_on_the_disk(void **state)
+{
+        _cleanup_free_ char *folder = strdup(store_folder());
+        struct kb_local *l;
+
+        n_synced = 0;
+        l = store_make(folder);
+        assert_int_equal(n_synced, 2);
+        put(l, "kv/a", "one");
+        put(l, "kv/a", "two");
+        assert_int_equal(n_synced, 2);
+        kb_local_compare(l, KB_SPAN_STRING("00112233445566778899aabbccddeeff 5\n"));
+        assert_fine(kb_local_accept(l, TEST_NOW, &test_problem)); /* it has another id from now on */
+        assert_int_equal(n_synced, 4);
+        kb_local_free(l);
+}
+
+/* --- a store that is not made yet, or not any more --- */
+
+/* Runs in a process of its own, which ends as if it were killed. */
+static void in_a_process(void (*run)(const char *folder), const char *folder)
+{
+        int status;
+        pid_t child = fork();
+
+        if (child == 0) {
+                run(folder);
+                _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+}
+
+static void begin_to_make(const char *folder)
+{
+        struct kb_slot slot = {.name = "test", .kind = "systemd", .created = TEST_NOW};
+        struct kb_transaction t = {};
+        struct kb_local *l;
+
+        assert_ok(kb_local_new(&l, folder));
+        assert_fine(kb_local_create(l, TEST_NOW, &t, &test_problem));
+        assert_fine(kb_slot_add(l, &slot, test_seed, &test_problem));
+}
+
+static void a_store_that_was_only_begun_counts_as_none(void **state)
+{
+        _cleanup_free_ char *folder = strdup(store_folder());
+        _cleanup_store_ struct kb_local *l = NULL;
+        char path[512];
+        struct stat st;
+
+        in_a_process(begin_to_make, folder);
+        snprintf(path, sizeof(path), "%s/" KB_DB_FILE, folder);
+        assert_int_equal(stat(path, &st), 0);
+        l = store_make(folder);
+        put(l, "kv/a", "value");
+        kb_local_free(l);
+        l = store_reopen(folder);
+        assert_value(l, "kv/a", KB_KV_LATEST, "value");
+}
+
+static const uint8_t lost_seed[KB_SLOT_SEED_SIZE] = {8, 8, 8};
+
+static void make_and_die(const char *folder)
+{
+        struct kb_slot slot = {.name = "lost", .kind = "systemd", .created = TEST_NOW};
+        struct kb_transaction t = {};
+        struct kb_local *l;
+
+        assert_ok(kb_local_new(&l, folder));
+        assert_fine(kb_local_create(l, TEST_NOW, &t, &test_problem));
+        assert_fine(kb_slot_add(l, &slot, lost_seed, &test_problem));
+        assert_ok(kb_db_commit(&t));
+}
+
+static void add_test_slot(struct kb_local *l, struct kb_transaction *t)
+{
+        struct kb_slot slot = {.name = "test", .kind = "systemd", .created = TEST_NOW};
+
+        assert_fine(kb_slot_add(l, &slot, test_seed, &test_problem));
+        assert_ok(kb_db_commit(t));
+}
+
+/* Nobody heard the secrets of its slots, and nothing is in it. The broker may know its id already. */
+static void a_store_that_nobody_can_open_is_made_anew(void **state)
+{
+        _cleanup_free_ char *folder = strdup(store_folder());
+        _cleanup_store_ struct kb_local *l = NULL;
+        struct kb_identity before;
+        struct kb_transaction t = {};
+
+        in_a_process(make_and_die, folder);
+        assert_ok(kb_local_new(&l, folder));
+        assert_int_equal(l->state, KB_LOCAL_SEALED);
+        assert_true(changes_of(folder, &before));
+        assert_fine(kb_local_create(l, TEST_NOW, &t, &test_problem));
+        kb_db_rollback(&t); /* killed again: the first is still there */
+        kb_local_free(l);
+        l = NULL;
+        assert_ok(kb_local_new(&l, folder));
+        assert_int_equal(l->state, KB_LOCAL_SEALED);
+        assert_fine(kb_local_create(l, TEST_NOW, &t, &test_problem));
+        add_test_slot(l, &t);
+        kb_local_free(l);
+
+        l = store_reopen(folder);
+        assert_int_equal(l->state, KB_LOCAL_OPEN);
+        assert_string_equal(l->identity.id, before.id);
+        kb_local_seal(l);
+        assert_error(kb_slot_unseal(l, "lost", lost_seed, TEST_NOW, &test_problem), KB_E_NOT_FOUND);
+        assert_error(kb_local_create(l, TEST_NOW, &t, &test_problem), KB_E_SEALED); /* it was opened once */
+}
+
+static void make_with_a_secret_and_die(const char *folder)
+{
+        put(store_make(folder), "kv/a", "value");
+}
+
+static void a_store_with_anything_in_it_is_never_made_anew(void **state)
+{
+        _cleanup_free_ char *folder = strdup(store_folder());
+        _cleanup_store_ struct kb_local *l = NULL;
+        struct kb_transaction t = {};
+
+        in_a_process(make_with_a_secret_and_die, folder);
+        assert_ok(kb_local_new(&l, folder));
+        assert_error(kb_local_create(l, TEST_NOW, &t, &test_problem), KB_E_SEALED);
+        assert_fine(kb_slot_unseal(l, "test", test_seed, TEST_NOW, &test_problem));
+        assert_value(l, "kv/a", KB_KV_LATEST, "value");
+        assert_error(kb_local_create(l, TEST_NOW, &t, &test_problem), KB_E_CONFLICT);
+}
+
+static void a_lost_database_is_not_taken_for_a_new_store(void **state)
+{
+        static const char *const losses[] = {"rm " KB_DB_FILE, ": >" KB_DB_FILE};
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(losses); i++) {
+                _cleanup_free_ char *folder = strdup(store_folder());
+                struct kb_local *l = store_make(folder);
+                char line[512];
+
+                put(l, "kv/a", "value");
+                kb_local_free(l);
+                snprintf(line, sizeof(line), "cd '%s' && %s", folder, losses[i]);
+                assert_int_equal(run_shell(line), 0);
+                l = store_reopen(folder);
+                assert_int_equal(l->state, KB_LOCAL_CLOSED);
+                assert_error(kb_local_ready(l, &test_problem), KB_E_STORAGE);
+                assert_non_null(strstr(test_problem.text, "keybearer store restore"));
+                kb_local_free(l);
+                snprintf(line, sizeof(line), "rm '%s/changes'", folder);
+                assert_int_equal(run_shell(line), 0);
+                l = store_reopen(folder);
+                assert_int_equal(l->state, KB_LOCAL_NEW);
+                kb_local_free(l);
+        }
+}
+
 /* --- what a disk can do --- */
 
 static void two_processes_are_refused(void **state)
@@ -527,6 +732,12 @@ int main(void)
                 cmocka_unit_test(the_broker_notices_a_whole_folder_put_back),
                 cmocka_unit_test(another_store_is_not_taken_for_this_one),
                 cmocka_unit_test(a_lost_changes_file_is_noticed),
+                cmocka_unit_test(the_changes_file_never_changes_its_length),
+                cmocka_unit_test(the_first_line_of_a_store_is_on_the_disk),
+                cmocka_unit_test(a_store_that_was_only_begun_counts_as_none),
+                cmocka_unit_test(a_store_that_nobody_can_open_is_made_anew),
+                cmocka_unit_test(a_store_with_anything_in_it_is_never_made_anew),
+                cmocka_unit_test(a_lost_database_is_not_taken_for_a_new_store),
                 cmocka_unit_test(two_processes_are_refused),
                 cmocka_unit_test(two_processes_do_not_make_the_same_store),
                 cmocka_unit_test(a_damaged_database_is_named_and_left_alone),

@@ -78,6 +78,18 @@ static void a_role_permits_what_it_names_and_nothing_else(void **state)
         }
 }
 
+/* Without an extended key usage a certificate would be good for everything. */
+static void a_role_for_nothing_certifies_nothing(void **state)
+{
+        _cleanup_store_ struct kb_local *l = make_with_ca(TEST_NOW);
+        _cleanup_list_ struct kb_list_builder b = {};
+        _cleanup_issued_ struct kb_issued issued = {};
+
+        set_role(l, "idle", pairs_of(&b, "common-name", "x", "server", "no", "client", "no", NULL));
+        assert_error(issue(l, "idle", pairs_of(&b, NULL), "", TEST_NOW, &issued), KB_E_BAD_REQUEST);
+        assert_non_null(strstr(test_problem.text, "server=yes"));
+}
+
 static void a_role_or_ca_that_is_not_there_says_what_to_do(void **state)
 {
         _cleanup_store_ struct kb_local *l = make_with_ca(TEST_NOW);
@@ -131,6 +143,29 @@ static void the_same_request_gives_the_same_lease(void **state)
         assert_fine(
                 issue(l, "web", none, "id-2", TEST_NOW + (KB_REPLY_SEC + 2) * KB_USEC_PER_SEC, &revoked));
         assert_string_not_equal(later.lease, revoked.lease);
+}
+
+/* An id that comes again with another question is another request. */
+static void the_same_id_with_another_question_gives_another_lease(void **state)
+{
+        _cleanup_store_ struct kb_local *l = make_with_ca(TEST_NOW);
+        _cleanup_list_ struct kb_list_builder b = {}, c = {};
+        _cleanup_issued_ struct kb_issued first = {}, named = {}, role = {}, again = {}, none = {};
+        char long_id[66];
+
+        memset(long_id, 'x', 65);
+        long_id[65] = '\0';
+        set_role(l, "other", pairs_of(&b, "common-name", "the other role", NULL));
+        assert_fine(issue(l, "web", pairs_of(&b, NULL), "id", TEST_NOW, &first));
+        assert_fine(
+                issue(l, "web", pairs_of(&c, "common_name", "a.example.org", NULL), "id", TEST_NOW, &named));
+        assert_fine(issue(l, "other", pairs_of(&b, NULL), "id", TEST_NOW, &role));
+        assert_string_not_equal(first.lease, named.lease);
+        assert_string_not_equal(first.lease, role.lease);
+        assert_fine(
+                issue(l, "web", pairs_of(&c, "common_name", "a.example.org", NULL), "id", TEST_NOW, &again));
+        assert_string_equal(again.lease, named.lease);
+        assert_error(issue(l, "web", pairs_of(&b, NULL), long_id, TEST_NOW, &none), KB_E_BAD_REQUEST);
 }
 
 static uint64_t count_answers(struct kb_local *l)
@@ -303,7 +338,9 @@ int main(void)
                 cmocka_unit_test(a_role_permits_what_it_names_and_nothing_else),
                 cmocka_unit_test(a_role_or_ca_that_is_not_there_says_what_to_do),
                 cmocka_unit_test(no_certificate_outlives_its_ca),
+                cmocka_unit_test(a_role_for_nothing_certifies_nothing),
                 cmocka_unit_test(the_same_request_gives_the_same_lease),
+                cmocka_unit_test(the_same_id_with_another_question_gives_another_lease),
                 cmocka_unit_test(answers_with_private_keys_are_wiped_when_they_are_old),
                 cmocka_unit_test(openssl_accepts_what_was_issued_and_refuses_what_was_revoked),
                 cmocka_unit_test(a_lease_knows_its_end),

@@ -141,6 +141,36 @@ static void a_certificate_is_issued_renewed_by_asking_and_revoked(void **state)
         assert_true(crl.pem.size > 0 && crl.number == 1);
 }
 
+static void a_role_is_never_for_nothing(void **state)
+{
+        char code[64];
+
+        init_store(code, sizeof(code));
+        assert_admin(&p, KB_E_BAD_REQUEST, "ca", "role-set", "web", "server", "no", "client", "no");
+        assert_admin(&p, KB_E_NOT_FOUND, "ca", "role-show", "web");
+        assert_admin(&p, KB_E_OK, "ca", "role-set", "web", "server", "no");
+        assert_admin(&p, KB_E_BAD_REQUEST, "ca", "role-set", "web", "client",
+                     "no"); /* what is left counts */
+        assert_admin(&p, KB_E_OK, "ca", "role-set", "web", "server", "yes", "client", "no");
+}
+
+/* `store init` was answered, and the answer lost: setup is killed, the store with it. */
+static void a_store_whose_secrets_were_lost_is_made_again(void **state)
+{
+        _cleanup_call_ struct kb_call call = {};
+        struct kb_fetch_reply reply;
+        char code[64];
+
+        assert_admin(&p, KB_E_OK, "store", "init", "");
+        assert_admin(&p, KB_E_CONFLICT, "store", "init", ""); /* while it runs it can give new slots */
+        assert_int_equal(program_stop(&p, SIGKILL), -SIGKILL);
+        program_start(&p);
+        init_store(code, sizeof(code));
+        assert_admin(&p, KB_E_OK, "secret", "put", "kv/a", "field.value", "x");
+        program_restart(&p);
+        assert_int_equal(fetch(&call, "kv/a", "", "", &reply), KB_E_OK);
+}
+
 static void the_credential_opens_it_at_each_start(void **state)
 {
         char code[64], path[256];
@@ -559,6 +589,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(the_same_request_gets_the_same_version, start, stop),
                 cmocka_unit_test_setup_teardown(a_certificate_is_issued_renewed_by_asking_and_revoked, start,
                                                 stop),
+                cmocka_unit_test_setup_teardown(a_role_is_never_for_nothing, start, stop),
+                cmocka_unit_test_setup_teardown(a_store_whose_secrets_were_lost_is_made_again, start, stop),
                 cmocka_unit_test_setup_teardown(the_credential_opens_it_at_each_start, start, stop),
                 cmocka_unit_test_setup_teardown(a_passphrase_opens_it_too, start, stop),
                 cmocka_unit_test_setup_teardown(requests_that_make_no_sense_are_refused_by_name, start,

@@ -102,8 +102,9 @@ const struct kb_admin_row kb_admin_rows[] = {
              kb_admin_unseal, "open the root key with a passphrase or a recovery code"),
 
         /* the store as a whole */
-        ROW("store", "init", "", "", NEW, kb_admin_store_init,
-            "make the store; shows the secrets of its slots host and recovery once"),
+        ROW("store", "init", "", "", NEW | SEALED, kb_admin_store_init,
+            "make the store, if none was ever opened; shows the secrets of its slots host and recovery "
+            "once"),
         ROW("store", "accept", "", "", OLD, kb_admin_store_accept,
             "take an older database for the right one"),
         LONG("store", "rotate-key", "", "", OPEN, NULL, NULL, kb_admin_store_rotate,
@@ -153,6 +154,31 @@ void kb_rows_next(struct kb_rows *rows)
         kb_list_add(&rows->rows, KB_SPAN(w.data, w.size));
         kb_list_builder_done(&rows->row);
         rows->row = kb_list_builder_init(ROWS_MAX);
+}
+
+/* --- objects as rows --- */
+
+enum kb_error kb_admin_list(struct kb_admin_call *call, const char *kind,
+                            int (*each)(struct kb_object *o, void *userdata))
+{
+        int r = kb_object_each(&call->service->local->shelf, kind, kb_admin_text(call, "after", ""), each,
+                               call);
+
+        return r < 0 ? kb_problem_errno(&call->problem, r, "listing") : KB_E_OK;
+}
+
+enum kb_error kb_admin_show(struct kb_admin_call *call, const char *kind,
+                            int (*each)(struct kb_object *o, void *userdata))
+{
+        _cleanup_object_ struct kb_object o = {};
+        int r = kb_object_get(&call->service->local->shelf, kind, call->name, &o);
+
+        if (r == 0)
+                return kb_problem(&call->problem, KB_E_NOT_FOUND, "there is no %s %.64s", kind, call->name);
+        if (r < 0)
+                return kb_problem_errno(&call->problem, r, "reading the store");
+        each(&o, call);
+        return KB_E_OK;
 }
 
 /* --- fields of a call --- */

@@ -83,6 +83,15 @@ struct kb_admin_row {
 extern const struct kb_admin_row kb_admin_rows[];
 extern const size_t kb_admin_rows_size;
 
+/*
+ * What `list` and `show` of a kind of object answer: `each` adds a row for one object to the call it gets as
+ * userdata, and returns whether that was enough.
+ */
+enum kb_error kb_admin_list(struct kb_admin_call *call, const char *kind,
+                            int (*each)(struct kb_object *o, void *userdata));
+enum kb_error kb_admin_show(struct kb_admin_call *call, const char *kind,
+                            int (*each)(struct kb_object *o, void *userdata));
+
 /* Lists come in portions of this many rows; field `after` asks for those behind a name. */
 #define KB_ADMIN_PORTION 1000
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `ca ...`: authorities, roles, certificates. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/names.h"
@@ -44,18 +45,9 @@ enum kb_error kb_admin_ca_show(struct kb_admin_call *call)
         return KB_E_OK;
 }
 
-static enum kb_error list(struct kb_admin_call *call, const char *kind,
-                          int (*each)(struct kb_object *o, void *userdata))
-{
-        int r = kb_object_each(&call->service->local->shelf, kind, kb_admin_text(call, "after", ""), each,
-                               call);
-
-        return r < 0 ? kb_problem_errno(&call->problem, r, "listing") : KB_E_OK;
-}
-
 enum kb_error kb_admin_ca_list(struct kb_admin_call *call)
 {
-        return list(call, "ca", add_ca);
+        return kb_admin_list(call, "ca", add_ca);
 }
 
 enum kb_error kb_admin_ca_certificates(struct kb_admin_call *call)
@@ -95,10 +87,18 @@ static enum kb_error write_role(struct kb_admin_call *call, const struct kb_obje
         _cleanup_list_ struct kb_list_builder pairs = kb_list_builder_init(65536);
         _cleanup_transaction_ struct kb_transaction t = {};
         struct kb_local *l = call->service->local;
+        struct kb_object merged = {};
+        enum kb_error error;
         int r = kb_object_merge(old, call->fields, &pairs);
 
-        if (r >= 0)
+        if (r >= 0) {
+                snprintf(merged.name, sizeof(merged.name), "%s", call->name);
+                merged.pairs = kb_list_built(&pairs); /* still the builder's */
+                error = kb_role_check(&merged, &call->problem);
+                if (error != KB_E_OK)
+                        return error;
                 r = kb_db_begin(l->db, &t);
+        }
         if (r >= 0)
                 r = kb_object_put(&l->shelf, "role", call->name, old ? old->version : 0,
                                   kb_list_built(&pairs), call->now);
@@ -141,20 +141,12 @@ static int add_role(struct kb_object *o, void *userdata)
 
 enum kb_error kb_admin_role_show(struct kb_admin_call *call)
 {
-        _cleanup_object_ struct kb_object o = {};
-        int r = kb_object_get(&call->service->local->shelf, "role", call->name, &o);
-
-        if (r == 0)
-                return kb_problem(&call->problem, KB_E_NOT_FOUND, "there is no role %s", call->name);
-        if (r < 0)
-                return kb_problem_errno(&call->problem, r, "reading the role");
-        add_role(&o, call);
-        return KB_E_OK;
+        return kb_admin_show(call, "role", add_role);
 }
 
 enum kb_error kb_admin_role_list(struct kb_admin_call *call)
 {
-        return list(call, "role", add_role);
+        return kb_admin_list(call, "role", add_role);
 }
 
 enum kb_error kb_admin_role_remove(struct kb_admin_call *call)

@@ -41,29 +41,6 @@ static void add_attributes(struct kb_admin_call *call, const struct kb_object *o
                              kb_object_text(o, attributes->rows[i].name, attributes->rows[i].preset));
 }
 
-static enum kb_error list(struct kb_admin_call *call, const char *kind,
-                          int (*each)(struct kb_object *o, void *userdata))
-{
-        int r = kb_object_each(&call->service->local->shelf, kind, kb_admin_text(call, "after", ""), each,
-                               call);
-
-        return r < 0 ? kb_problem_errno(&call->problem, r, "listing") : KB_E_OK;
-}
-
-static enum kb_error show(struct kb_admin_call *call, const char *kind,
-                          int (*each)(struct kb_object *o, void *userdata))
-{
-        _cleanup_object_ struct kb_object o = {};
-        int r = kb_object_get(&call->service->local->shelf, kind, call->name, &o);
-
-        if (r == 0)
-                return kb_problem(&call->problem, KB_E_NOT_FOUND, "there is no %s %.64s", kind, call->name);
-        if (r < 0)
-                return kb_problem_errno(&call->problem, r, "reading the directory");
-        each(&o, call);
-        return KB_E_OK;
-}
-
 /* --- people --- */
 
 /* The password is judged and hashed in the pool; without one there is nothing to do there. */
@@ -136,12 +113,12 @@ static int add_user(struct kb_object *o, void *userdata)
 
 enum kb_error kb_admin_user_list(struct kb_admin_call *call)
 {
-        return list(call, "person", add_user);
+        return kb_admin_list(call, "person", add_user);
 }
 
 enum kb_error kb_admin_user_show(struct kb_admin_call *call)
 {
-        return show(call, "person", add_user);
+        return kb_admin_show(call, "person", add_user);
 }
 
 enum kb_error kb_admin_user_set(struct kb_admin_call *call)
@@ -224,12 +201,12 @@ static int add_group(struct kb_object *o, void *userdata)
 
 enum kb_error kb_admin_group_list(struct kb_admin_call *call)
 {
-        return list(call, "group", add_group);
+        return kb_admin_list(call, "group", add_group);
 }
 
 enum kb_error kb_admin_group_show(struct kb_admin_call *call)
 {
-        return show(call, "group", add_group);
+        return kb_admin_show(call, "group", add_group);
 }
 
 enum kb_error kb_admin_group_remove(struct kb_admin_call *call)
@@ -273,12 +250,12 @@ static int add_rule(struct kb_object *o, void *userdata)
 
 enum kb_error kb_admin_rule_list(struct kb_admin_call *call)
 {
-        return list(call, "rule", add_rule);
+        return kb_admin_list(call, "rule", add_rule);
 }
 
 enum kb_error kb_admin_rule_show(struct kb_admin_call *call)
 {
-        return show(call, "rule", add_rule);
+        return kb_admin_show(call, "rule", add_rule);
 }
 
 enum kb_error kb_admin_rule_remove(struct kb_admin_call *call)

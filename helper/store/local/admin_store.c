@@ -48,12 +48,12 @@ static const struct kb_long_kind rotate_kind = {
         .free = free,
 };
 
+/* Before anything is begun: a state of two works at once would be nobody's. */
 static bool busy(struct kb_admin_call *call)
 {
-        if (!call->service->work)
+        if (!kb_long_busy(call))
                 return false;
-        kb_admin_answer(call, kb_problem(&call->problem, KB_E_BUSY,
-                                         "a backup, restore or rotation is under way: try again later"));
+        kb_admin_answer(call, KB_E_BUSY);
         return true;
 }
 
@@ -145,8 +145,8 @@ enum kb_error kb_admin_store_restore_part(struct kb_admin_call *call)
         struct kb_span data = {};
         uint64_t offset;
 
-        if (call->service->work)
-                return kb_problem(&call->problem, KB_E_BUSY, "a backup, restore or rotation is under way");
+        if (kb_long_busy(call))
+                return KB_E_BUSY;
         if (!kb_parse_number(kb_admin_text(call, "offset", ""), &offset) || offset > INT64_MAX / 2)
                 return kb_problem(&call->problem, KB_E_BAD_REQUEST, "offset is a number of bytes");
         kb_admin_given(call, "data", &data);

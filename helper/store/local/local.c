@@ -15,9 +15,10 @@
 
 /* --- the line that is kept outside: "id changes" --- */
 
+/* Always as long as it can get, so that in the file no line leaves the end of another behind it. */
 static void identity_print(const struct kb_identity *identity, char *ret, size_t size)
 {
-        snprintf(ret, size, "%s %llu\n", identity->id, (unsigned long long)identity->changes);
+        snprintf(ret, size, "%s %020llu\n", identity->id, (unsigned long long)identity->changes);
 }
 
 static bool identity_parse(struct kb_span line, struct kb_identity *ret)
@@ -39,9 +40,19 @@ static bool identity_parse(struct kb_span line, struct kb_identity *ret)
         return true;
 }
 
+/* The file and its name in the folder are on the disk, too. */
+static bool changes_sync(const struct kb_local *l)
+{
+        _cleanup_close_ int folder = open(l->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return folder >= 0 && fsync(l->changes_fd) == 0 && fsync(folder) == 0;
+}
+
 /*
- * After the commit and without fsync: a crash of ours cannot lose it, and after a loss of power it is older
- * than the database, which proves less but accuses nobody.
+ * After the commit. The first line that names this store is brought to the disk: without it a loss of power
+ * would leave an empty file, or another store's line, and accuse the right database. The later ones are not:
+ * a crash of ours cannot lose them, and after a loss of power the file is older than the database, which
+ * proves less but accuses nobody.
  */
 static void after_commit(void *userdata)
 {
@@ -52,6 +63,8 @@ static void after_commit(void *userdata)
         identity_print(&l->identity, line, sizeof(line));
         if (pwrite(l->changes_fd, line, strlen(line), 0) < 0)
                 return; /* the next one will, or the check proves less */
+        if (strcmp(l->synced, l->identity.id) != 0 && changes_sync(l))
+                memcpy(l->synced, l->identity.id, sizeof(l->synced));
 }
 
 static int before_commit(void *userdata)
@@ -128,15 +141,67 @@ void kb_local_close(struct kb_local *l)
         l->state = KB_LOCAL_CLOSED;
 }
 
+/*
+ * How many things somebody would miss: everything but the slots, the keys of slots, and what the store says
+ * of itself. While it has made no more than the one change that `store init` is, these are none.
+ */
+static const char count_contents[] =
+        "SELECT (SELECT count(*) FROM objects WHERE kind NOT IN ('slot', 'store') OR version > 1)"
+        " + (SELECT count(*) FROM secrets) + (SELECT count(*) FROM ids) + (SELECT count(*) FROM "
+        "certificates)";
+
+/* 1: it holds nothing, 0: it does. */
+static int is_untouched(struct kb_local *l)
+{
+        uint64_t contents;
+        int r = kb_db_number(l->db, &contents, count_contents, "");
+
+        return r < 0 ? r : contents == 0;
+}
+
+/*
+ * A database without slots and without contents: `store init` was killed before its only transaction ended,
+ * and nobody was told of it. It counts as none.
+ */
+static int is_begun_only(struct kb_local *l)
+{
+        uint64_t slots;
+        int r = kb_db_number(l->db, &slots,
+                             "SELECT (SELECT count(*) FROM slots) + (SELECT count(*) FROM boxes)", "");
+
+        if (r < 0 || slots > 0)
+                return r;
+        return is_untouched(l);
+}
+
+/* There is no database. That is how a store begins, unless the file `changes` knows better. */
+static void missing(struct kb_local *l)
+{
+        struct kb_identity outside;
+
+        l->state = KB_LOCAL_NEW;
+        if (!changes_read(l, &outside))
+                return;
+        l->state = KB_LOCAL_CLOSED;
+        kb_problem(
+                &l->why, KB_E_STORAGE,
+                "the database is lost: the file `changes` knows one with %llu changes; run `keybearer store "
+                "restore` with a backup, or delete %s/" CHANGES_FILE " to begin with an empty store",
+                (unsigned long long)outside.changes, l->folder);
+}
+
 void kb_local_reopen(struct kb_local *l)
 {
         int r;
 
         kb_local_close(l);
         r = open_files(l);
-
-        if (r == -ENOENT && l->lock_fd >= 0)
-                l->state = KB_LOCAL_NEW;
+        if (r >= 0 && (r = is_begun_only(l)) > 0) {
+                kb_local_close(l);
+                r = -ENOENT;
+        }
+        if (r == -ENOENT && l->lock_fd >= 0 && l->changes_fd >= 0)
+                missing(l);
         else if (r < 0)
                 closed(l, r, "opening the database");
         else
@@ -223,23 +288,56 @@ static int fresh_root(struct kb_local *l)
         return r;
 }
 
-enum kb_error kb_local_create(struct kb_local *l, uint64_t now, struct kb_transaction *ret,
-                              struct kb_problem *problem)
+/* The database to begin in: a new one, or one that `store init` made before and nobody could open since. */
+static enum kb_error open_fresh(struct kb_local *l, struct kb_problem *problem)
 {
         struct kb_db *db;
         int r;
 
-        if (l->state != KB_LOCAL_NEW)
+        if (l->state == KB_LOCAL_SEALED) {
+                r = is_untouched(l);
+                if (r == 0)
+                        return kb_local_ready(l, problem);
+        } else {
+                r = kb_db_open(&db, l->folder, KB_DB_FILE, true, kb_schema, kb_schema_size);
+                if (r >= 0)
+                        adopt(l, db);
+        }
+        return r < 0 ? kb_problem_errno(problem, r, "making the database") : KB_E_OK;
+}
+
+/* What lies there from an attempt before. It was the same store to whoever knows its id, so the id stays. */
+static int replace_attempt(struct kb_local *l)
+{
+        struct kb_identity outside = l->kept;
+        int r = kb_db_run(l->db, "DELETE FROM slots", "");
+
+        if (r >= 0)
+                r = kb_db_run(l->db, "DELETE FROM objects", "");
+        if (r > 0 && (changes_read(l, &outside) || outside.id[0]))
+                memcpy(l->identity.id, outside.id, sizeof(l->identity.id));
+        return r;
+}
+
+enum kb_error kb_local_create(struct kb_local *l, uint64_t now, struct kb_transaction *ret,
+                              struct kb_problem *problem)
+{
+        enum kb_error error;
+        int r;
+
+        if (l->state != KB_LOCAL_NEW && l->state != KB_LOCAL_SEALED)
                 return kb_problem(problem, KB_E_CONFLICT, "there is a store already: it is %s",
                                   kb_local_state_word(l->state));
-        r = kb_db_open(&db, l->folder, KB_DB_FILE, true, kb_schema, kb_schema_size);
-        if (r < 0)
-                return kb_problem_errno(problem, r, "making the database");
-        adopt(l, db);
+        error = open_fresh(l, problem);
+        if (error != KB_E_OK)
+                return error;
         r = fresh_root(l);
         if (r >= 0)
-                r = kb_db_begin(db, ret);
+                r = kb_db_begin(l->db, ret);
+        if (r >= 0)
+                r = replace_attempt(l);
         if (r < 0) {
+                kb_db_rollback(ret);
                 kb_local_forget(l);
                 return kb_problem_errno(problem, r, "making the root key");
         }
@@ -254,6 +352,9 @@ void kb_local_forget(struct kb_local *l)
         char path[PATH_MAX];
 
         kb_local_close(l);
+        l->synced[0] = '\0';
+        if (ftruncate(l->changes_fd, 0) < 0)
+                l->state = KB_LOCAL_CLOSED; /* the next start calls the store lost, and says what to do */
         for (size_t i = 0; i < KB_ARRAY_SIZE(files); i++) {
                 snprintf(path, sizeof(path), "%s/%s", l->folder, files[i]);
                 unlink(path);

@@ -5,7 +5,7 @@
  * The local store itself: its folder, its database, its keys, and the state it is in.
  *
  *   CLOSED   the database cannot be opened: `why` says what is wrong
- *   NEW      there is no database yet: `store init` makes it
+ *   NEW      there is no database yet, or one that was begun and holds nothing: `store init` makes it
  *   SEALED   there is one, and no slot has opened the root key yet
  *   OLD      the root key is there, but the database is older than it was when it was last seen
  *   OPEN     all is well
@@ -38,7 +38,8 @@ struct kb_local {
         struct kb_identity identity;
         struct kb_identity kept; /* what the broker said it has kept */
         int lock_fd;
-        int changes_fd; /* the file `changes` beside the database */
+        int changes_fd;  /* the file `changes` beside the database */
+        char synced[33]; /* the id in it that is on the disk for sure */
 };
 
 /* 0 also when the store comes up CLOSED; negative only when memory is out. folder is $STATE_DIRECTORY. */
@@ -56,6 +57,9 @@ const char *kb_local_state_word(enum kb_local_state state);
 /*
  * A new, empty store with a fresh root key, OPEN, without any slot yet: the caller adds some before it
  * commits. Leaves nothing behind when the transaction is not committed and kb_local_forget() is called.
+ *
+ * It is made in the place of a SEALED one, too, when that has never been opened since and so holds nothing:
+ * the answer with its secrets was lost, and nobody can open it.
  */
 enum kb_error kb_local_create(struct kb_local *l, uint64_t now, struct kb_transaction *ret,
                               struct kb_problem *problem);

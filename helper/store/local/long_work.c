@@ -53,15 +53,24 @@ static void next(struct kb_request *request, void *context)
         kb_request_when_sent(request, next, work);
 }
 
+bool kb_long_busy(struct kb_admin_call *call)
+{
+        if (!call->service->work)
+                return false;
+        kb_problem(&call->problem, KB_E_BUSY, "a backup, restore or rotation is under way: try again later");
+        return true;
+}
+
 void kb_long_start(struct kb_admin_call *call, const struct kb_long_kind *kind, void *state)
 {
-        struct kb_long_work *work = call->service->work ? NULL : calloc(1, sizeof(*work));
+        bool busy = kb_long_busy(call);
+        struct kb_long_work *work = busy ? NULL : calloc(1, sizeof(*work));
 
         if (!work) {
+                if (!busy)
+                        kb_problem_errno(&call->problem, -ENOMEM, kind->doing);
                 kind->free(state);
-                kb_admin_answer(call,
-                                kb_problem(&call->problem, KB_E_BUSY,
-                                           "a backup, restore or rotation is under way: try again later"));
+                kb_admin_answer(call, call->problem.error);
                 return;
         }
         *work = (struct kb_long_work){.call = call, .kind = kind, .state = state};

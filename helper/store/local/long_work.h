@@ -21,6 +21,9 @@ struct kb_long_kind {
         void (*free)(void *state);
 };
 
+/* Whether other long work is under way. The problem of the call says so then: KB_E_BUSY. */
+bool kb_long_busy(struct kb_admin_call *call);
+
 /* Takes over call and state, and answers in the end. KB_E_BUSY for the call when other long work is under
  * way. */
 void kb_long_start(struct kb_admin_call *call, const struct kb_long_kind *kind, void *state);

@@ -36,6 +36,36 @@ static int restore(const struct kb_object *o, uint64_t now, struct kb_issued *re
         return 1;
 }
 
+/*
+ * The name an answer is kept under: the request id, and what was asked. An id that comes again with another
+ * question must not bring the answer to the first.
+ */
+#define QUESTION_MAX (1024 * 1024)
+#define QUESTION_HEX 32
+#define ANSWER_MAX   (64 + 1 + QUESTION_HEX + 1)
+
+static int name_answer(const char *request, const char *role, struct kb_list parameters,
+                       char ret[ANSWER_MAX])
+{
+        _cleanup_writer_ struct kb_writer question = kb_writer_init(QUESTION_MAX);
+        uint8_t digest[KB_KEY_SIZE];
+        int n, r;
+
+        kb_write_string(&question, role, 1024);
+        kb_write_list(&question, parameters, UINT32_MAX - 1);
+        r = kb_writer_end(&question);
+        if (r >= 0)
+                r = kb_crypto_sha256(KB_SPAN(question.data, question.size), digest);
+        if (r < 0)
+                return r;
+        n = snprintf(ret, ANSWER_MAX, "%s.", request);
+        if (n + QUESTION_HEX >= ANSWER_MAX)
+                return -EMSGSIZE;
+        for (unsigned i = 0; i < QUESTION_HEX / 2; i++)
+                snprintf(ret + n + 2 * i, 3, "%02x", digest[i]);
+        return 0;
+}
+
 static int given_before(struct kb_local *l, const char *request, uint64_t now, struct kb_issued *ret)
 {
         _cleanup_object_ struct kb_object o = {};
@@ -193,10 +223,13 @@ enum kb_error kb_pki_issue(struct kb_local *l, const char *role_name, struct kb_
 {
         _cleanup_role_request_ struct kb_role_request asked = {};
         _cleanup_object_ struct kb_object role = {}, ca = {};
-        struct issue i = {.role = &role, .ca = &ca, .asked = &asked, .request = request, .now = now};
+        char answer[ANSWER_MAX] = "";
+        struct issue i = {.role = &role, .ca = &ca, .asked = &asked, .request = answer, .now = now};
         enum kb_error error;
-        int r = given_before(l, request, now, ret);
+        int r = request[0] ? name_answer(request, role_name, parameters, answer) : 0;
 
+        if (r >= 0)
+                r = given_before(l, answer, now, ret);
         if (r != 0)
                 return r < 0 ? kb_problem_errno(problem, r, "reading what was issued before") : KB_E_OK;
         error = get_role(l, role_name, &role, problem);

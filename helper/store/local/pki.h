@@ -30,9 +30,9 @@ void kb_issued_done(struct kb_issued *i); /* wipes */
 #define _cleanup_issued_ _cleanup_(kb_issued_done)
 
 /*
- * Issues a certificate for a role. The same request id, not empty, gives the same certificate and key again
- * for KB_REPLY_SEC seconds, over a crash too: the answer lies sealed in the database, in the transaction
- * that issued it.
+ * Issues a certificate for a role. The same request id, not empty and of at most 64 bytes, with the same
+ * role and parameters gives the same certificate and key again for KB_REPLY_SEC seconds, over a crash too:
+ * the answer lies sealed in the database, in the transaction that issued it.
  */
 #define KB_REPLY_SEC 600
 enum kb_error kb_pki_issue(struct kb_local *l, const char *role, struct kb_list parameters,

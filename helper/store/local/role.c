@@ -204,6 +204,20 @@ static enum kb_error judge_ttl(const struct kb_object *role, const char *asked, 
         return KB_E_OK;
 }
 
+/* Without any, a certificate would carry no extended key usage, which is read as good for everything. */
+static unsigned uses_of(const struct kb_object *role)
+{
+        return (is(role, "server") ? KB_X509_SERVER : 0u) | (is(role, "client") ? KB_X509_CLIENT : 0u);
+}
+
+enum kb_error kb_role_check(const struct kb_object *role, struct kb_problem *problem)
+{
+        if (uses_of(role) != 0)
+                return KB_E_OK;
+        return kb_problem(problem, KB_E_BAD_REQUEST,
+                          "role %s is for nothing: it needs server=yes or client=yes, or both", role->name);
+}
+
 /* --- what was asked --- */
 
 static const char *const parameters_known[] = {"common_name", "alt_names", "ip_sans", "uri_sans", "ttl"};
@@ -246,11 +260,13 @@ enum kb_error kb_role_judge(const struct kb_object *role, struct kb_list paramet
                 .dns = kb_list_builder_init(LIST_MAX),
                 .ip = kb_list_builder_init(LIST_MAX),
                 .uri = kb_list_builder_init(LIST_MAX),
-                .uses = (is(role, "server") ? KB_X509_SERVER : 0u) |
-                        (is(role, "client") ? KB_X509_CLIENT : 0u),
+                .uses = uses_of(role),
         };
         const char *asked[N_PARAMETERS];
-        enum kb_error error = collect(parameters, asked, problem);
+        enum kb_error error = kb_role_check(role, problem);
+
+        if (error == KB_E_OK)
+                error = collect(parameters, asked, problem);
 
         if (error == KB_E_OK)
                 error = add_each(role, asked[ALT_NAMES], &q, add_dns, problem);

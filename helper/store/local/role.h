@@ -24,6 +24,9 @@ struct kb_role_request {
 void kb_role_request_done(struct kb_role_request *q);
 #define _cleanup_role_request_ _cleanup_(kb_role_request_done)
 
+/* Whether certificates of this role would be for anything. KB_E_BAD_REQUEST. */
+enum kb_error kb_role_check(const struct kb_object *role, struct kb_problem *problem);
+
 /* Fills *ret when the role permits all of it. KB_E_DENIED names the first thing that it does not. */
 enum kb_error kb_role_judge(const struct kb_object *role, struct kb_list parameters,
                             struct kb_role_request *ret, struct kb_problem *problem);

@@ -359,7 +359,37 @@ static void begin_renew(struct kb_step *s)
         kb_store_call_start(s->call);
 }
 
-/* --- revoke, expire --- */
+/* --- revoke: log, and only then the store --- */
+
+static void on_noted(int r, uint64_t sequence, void *userdata)
+{
+        struct kb_step *s = userdata;
+
+        if (!kb_step_take_back(s))
+                return;
+        kb_grant_on_noted(&s->held->grant, s->is.lease);
+        kb_step_done(s);
+}
+
+/*
+ * A lease is not spared because the log cannot be written. That it was not noted ends at once, but the grant
+ * goes on from the loop only: whoever retired its leases still looks at them.
+ */
+static void begin_note(struct kb_step *s)
+{
+        struct kb_held *held = s->held;
+        const struct kb_lease *lease = kb_grant_lease(&held->grant, s->is.lease);
+        struct kb_event event = kb_step_event(held, KB_EVENT_GRANT_REVOKING, lease);
+        int r = -ENOENT; /* what has no record needs none */
+
+        s->lent = true;
+        if (lease->record > 0)
+                r = kb_log_append(held->broker->log, &event, true, on_noted, s);
+        if (r >= 0)
+                return;
+        kb_grant_on_noted(&held->grant, s->is.lease);
+        remove_step(s);
+}
 
 static void on_revoked(const struct kb_store_answer *answer, void *userdata)
 {
@@ -407,7 +437,8 @@ static void (*const begin[])(struct kb_step *s) = {
         [KB_GRANT_FETCH] = begin_fetch,       [KB_GRANT_RENEW] = begin_renew,
         [KB_GRANT_OFFER] = kb_rotation_offer, [KB_GRANT_RESTART] = kb_rotation_restart,
         [KB_GRANT_PROBE] = kb_rotation_probe, [KB_GRANT_ADOPT] = kb_rotation_adopt,
-        [KB_GRANT_REVOKE] = begin_revoke,     [KB_GRANT_EXPIRE] = begin_expire,
+        [KB_GRANT_NOTE] = begin_note,         [KB_GRANT_REVOKE] = begin_revoke,
+        [KB_GRANT_EXPIRE] = begin_expire,
 };
 
 struct kb_step *kb_step_new(struct kb_held *held)

@@ -233,8 +233,11 @@ void kb_grants_advance(struct kb_held *held)
 {
         struct kb_grants *grants = held->owner;
         uint64_t now = kb_now_boottime();
-        struct kb_grant_step step = kb_grant_next(&held->grant, now);
+        struct kb_grant_step step;
 
+        do /* all that is to be revoked, so that whatever is written next stands behind it in the log */
+                step = kb_grant_next(&held->grant, now);
+        while (step.action == KB_GRANT_NOTE && kb_step_begin(held, &step) >= 0);
         switch (step.action) {
         case KB_GRANT_FORGET:
                 if (held->steps || held->waiting)
@@ -356,8 +359,8 @@ static uint64_t time_left(const struct kb_event *event, uint64_t now)
 }
 
 /*
- * What a lease was when its last record was written. One that took another's place is the offered one until
- * it was adopted; one that was to be revoked still is.
+ * What a lease was when its last record was written. One that is to take another's place is offered once the
+ * consumer was told; one that was to be revoked still is.
  */
 static enum kb_lease_role role_of(const struct kb_event *event)
 {
@@ -365,7 +368,9 @@ static enum kb_lease_role role_of(const struct kb_event *event)
 
         if (strcmp(state, "revoking") == 0)
                 return KB_LEASE_RETIRED;
-        return event->replaces > 0 && strcmp(state, "adopted") != 0 ? KB_LEASE_OFFERED : KB_LEASE_CURRENT;
+        if (event->replaces == 0 || strcmp(state, "adopted") == 0)
+                return KB_LEASE_CURRENT;
+        return strcmp(state, "offered") == 0 ? KB_LEASE_OFFERED : KB_LEASE_UNTOLD;
 }
 
 static int restore(struct kb_grants *grants, const struct kb_live_grant *live)
@@ -401,6 +406,21 @@ static int restore(struct kb_grants *grants, const struct kb_live_grant *live)
         return r;
 }
 
+/* What was being taken back when the process before us ended is taken back: also while its consumer lives.
+ */
+static void end_revoked(struct kb_grants *grants)
+{
+        for (size_t i = 0; i < grants->n_held; i++) {
+                struct kb_grant *g = &grants->held[i]->grant;
+                bool used = false;
+
+                for (const struct kb_lease *l = g->leases; l; l = l->next)
+                        used |= l->role != KB_LEASE_RETIRED;
+                if (!used)
+                        kb_grant_end(g, kb_now_boottime());
+        }
+}
+
 /* Sessions and trials of the process before us: nobody waits for them any more, or nobody knows. */
 static void end_people(struct kb_grants *grants)
 {
@@ -418,6 +438,7 @@ int kb_grants_replay(struct kb_grants *grants)
                 r = restore(grants, ledger.grants[i]);
         if (r < 0)
                 return r;
+        end_revoked(grants);
         end_people(grants);
         kb_grants_check(grants);
         for (size_t i = grants->n_held; i-- > 0;)

@@ -99,11 +99,27 @@ void kb_verb_grant_list(struct kb_request *request, void *context)
 
 /* --- revoke --- */
 
+static void on_revoke_recorded(int r, uint64_t sequence, void *userdata)
+{
+        struct kb_request *request = userdata;
+
+        if (r < 0)
+                kb_request_fail(request, KB_E_NO_RECORD,
+                                "it is being revoked, but the log cannot be written: look again with "
+                                "keybearer grant list");
+        else
+                kb_request_reply(request, grant_revoke);
+}
+
+/* The answer goes out when it is on disk that the grant is to be revoked: no crash gives it back. */
 void kb_verb_grant_revoke(struct kb_request *request, void *context)
 {
         struct kb_broker *broker = context;
         struct kb_grant_revoke_request asked;
+        struct kb_event event = {.id = KB_EVENT_ADMIN_DONE, .subject = "root", .action = "grant revoke"};
+        char credential[KB_CREDENTIAL_NAME_MAX + 1];
         struct kb_held *held = NULL;
+        int r;
 
         if (kb_grant_revoke_request_get(kb_request_body(request), &asked) >= 0 && asked.id > 0)
                 held = kb_grants_find_id(broker->grants, asked.id);
@@ -111,16 +127,14 @@ void kb_verb_grant_revoke(struct kb_request *request, void *context)
                 kb_request_fail(request, KB_E_NOT_FOUND, "there is no such grant: keybearer grant list");
                 return;
         }
-        kb_broker_note(broker, (struct kb_event){
-                                       .id = KB_EVENT_ADMIN_DONE,
-                                       .subject = "root",
-                                       .action = "grant revoke",
-                                       .object = held->grant.credential,
-                                       .grant = held->grant.id,
-                                       .request = kb_request_id(request),
-                               });
-        kb_grants_end(held);
-        kb_request_reply(request, grant_revoke);
+        snprintf(credential, sizeof(credential), "%s", held->grant.credential);
+        event.object = credential;
+        event.grant = held->grant.id;
+        event.request = kb_request_id(request);
+        kb_grants_end(held); /* it may be gone now; that it is to be revoked is before this in the log */
+        r = kb_log_append(broker->log, &event, true, on_revoke_recorded, request);
+        if (r < 0)
+                on_revoke_recorded(r, 0, request);
 }
 
 /* --- fetch, to try a definition: a grant of root for as long as it takes to show it --- */

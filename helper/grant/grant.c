@@ -130,6 +130,14 @@ static uint64_t point(const struct kb_grant *g, const struct kb_lease *lease)
         return at < latest ? at : latest;
 }
 
+/* Up to a tenth earlier, so that a hundred units that started together do not look together. */
+static uint64_t check_in(struct kb_grant *g)
+{
+        uint64_t wait = g->policy.check_usec - kb_lease_random(&g->random, g->policy.check_usec / 10);
+
+        return wait > KB_LEASE_FLOOR_USEC ? wait : KB_LEASE_FLOOR_USEC;
+}
+
 /*
  * Sets when a current or offered lease is due, from its ttl and how much of that is left. What is late
  * already, as after a restart of ours, is due soon, but not all at once.
@@ -139,8 +147,11 @@ static void schedule(struct kb_grant *g, struct kb_lease *lease, uint64_t now)
         uint64_t left = kb_lease_left(lease, now), elapsed, wait, early;
 
         lease->due = KB_TIME_NEVER;
-        if (left == KB_TIME_NEVER)
+        if (left == KB_TIME_NEVER) {
+                if (g->policy.check_usec > 0)
+                        lease->due = kb_time_add(now, check_in(g));
                 return;
+        }
         elapsed = lease->ttl > left ? lease->ttl - left : 0;
         wait = point(g, lease);
         if (wait > elapsed) {
@@ -196,9 +207,18 @@ static void consider_lease(const struct kb_grant *g, const struct kb_lease *l, u
         if (l->ends <= now) /* overslept: neither renewing nor revoking helps any more */
                 return;
         if (l->role == KB_LEASE_RETIRED)
-                consider(best, KB_GRANT_REVOKE, l->due, l->number);
+                consider(best, l->noted ? KB_GRANT_REVOKE : KB_GRANT_NOTE, l->due, l->number);
         else if (grows(g, l))
                 consider(best, KB_GRANT_RENEW, l->due, l->number);
+}
+
+/* Whether the unit is restarted for what is due; one without an end is looked at before. */
+static bool restarts_next(const struct kb_grant *g)
+{
+        const struct kb_lease *current = kb_grant_lease_in(g, KB_LEASE_CURRENT);
+        bool looks = current && current->ends == KB_TIME_NEVER && !g->wanted;
+
+        return g->issued && g->policy.restarts && !looks;
 }
 
 static void consider_rotation(const struct kb_grant *g, struct kb_grant_step *best)
@@ -208,8 +228,7 @@ static void consider_rotation(const struct kb_grant *g, struct kb_grant_step *be
         if (g->busy || g->ended)
                 return;
         if (!offered) {
-                consider(best, g->issued && g->policy.restarts ? KB_GRANT_RESTART : KB_GRANT_FETCH, g->due,
-                         0);
+                consider(best, restarts_next(g) ? KB_GRANT_RESTART : KB_GRANT_FETCH, g->due, 0);
         } else if (!g->told) {
                 consider(best, KB_GRANT_OFFER, g->due, offered->number);
         } else {
@@ -250,6 +269,7 @@ int kb_grant_begin(struct kb_grant *g, const struct kb_grant_step *step)
                 g->busy = true;
                 break;
         case KB_GRANT_RENEW:
+        case KB_GRANT_NOTE:
         case KB_GRANT_REVOKE:
                 if (lease)
                         lease->busy = true;
@@ -279,10 +299,10 @@ static void first_fetch_failed(struct kb_grant *g, uint64_t now, enum kb_error e
 static void live_on(struct kb_grant *g, struct kb_lease *current, const struct kb_lease_answer *answer,
                     uint64_t now)
 {
-        struct kb_fields *old = current->fields;
-
-        current->fields = answer->fields;
-        kb_fields_free(old);
+        if (answer->fields) {
+                kb_fields_free(current->fields);
+                current->fields = answer->fields;
+        }
         current->renewable = answer->renewable && answer->ttl > 0;
         current->ttl = answer->ttl > 0 ? kb_lease_usec(answer->ttl) : 0;
         current->ends = kb_time_add(now, kb_lease_usec(answer->ttl));
@@ -322,6 +342,10 @@ struct kb_lease *kb_grant_on_fetched(struct kb_grant *g, uint64_t now, enum kb_e
                 retire(lease, now);
         else if (first)
                 plan_rotation(g);
+        else if (g->policy.restarts) {
+                retire(lease, now);
+                g->wanted = true;
+        }
         return lease;
 }
 
@@ -384,13 +408,13 @@ void kb_grant_on_renewed(struct kb_grant *g, uint64_t now, uint32_t number, enum
 
 static void adopt(struct kb_grant *g, uint64_t now)
 {
-        struct kb_lease *current = kb_grant_lease_in(g, KB_LEASE_CURRENT);
         struct kb_lease *offered = kb_grant_lease_in(g, KB_LEASE_OFFERED);
 
         if (!offered)
                 return;
-        if (current)
-                retire(current, now);
+        for (struct kb_lease *l = g->leases; l; l = l->next)
+                if (l->role == KB_LEASE_CURRENT || l->role == KB_LEASE_UNTOLD)
+                        retire(l, now);
         offered->role = KB_LEASE_CURRENT;
         g->adopt_by = KB_TIME_NEVER;
         g->told = false;
@@ -488,6 +512,16 @@ void kb_grant_on_adopted(struct kb_grant *g, uint64_t now)
         adopt(g, now);
 }
 
+void kb_grant_on_noted(struct kb_grant *g, uint32_t number)
+{
+        struct kb_lease *lease = kb_grant_lease(g, number);
+
+        if (!lease)
+                return;
+        lease->busy = false;
+        lease->noted = true;
+}
+
 void kb_grant_on_revoked(struct kb_grant *g, uint64_t now, uint32_t number, enum kb_error error)
 {
         struct kb_lease *lease = kb_grant_lease(g, number);
@@ -513,7 +547,7 @@ void kb_grant_on_expired(struct kb_grant *g, uint64_t now, uint32_t number)
         role = lease->role;
         drop_lease(g, lease);
         g->expired = !g->leases;
-        if (g->ended || g->busy || role == KB_LEASE_RETIRED || !g->policy.rotates)
+        if (g->ended || g->busy || role == KB_LEASE_RETIRED || role == KB_LEASE_UNTOLD || !g->policy.rotates)
                 return;
         if (role == KB_LEASE_OFFERED)
                 g->told = false;
@@ -531,12 +565,12 @@ void kb_grant_end(struct kb_grant *g, uint64_t now)
                 retire(l, now);
 }
 
-void kb_grant_rotate(struct kb_grant *g, uint64_t now)
+void kb_grant_rotate(struct kb_grant *g, uint64_t at)
 {
         if (g->ended || g->busy || !g->issued || kb_grant_lease_in(g, KB_LEASE_OFFERED))
                 return;
         g->wanted = true;
-        g->due = now;
+        g->due = earlier(g->due, at);
 }
 
 int kb_grant_restore(struct kb_grant *g, uint64_t now, enum kb_lease_role role,
@@ -548,17 +582,21 @@ int kb_grant_restore(struct kb_grant *g, uint64_t now, enum kb_lease_role role,
         if (!g->spare)
                 return -ENOMEM;
         before = kb_grant_lease_in(g, role);
-        if (before && role != KB_LEASE_RETIRED)
+        if (before && (role == KB_LEASE_CURRENT || role == KB_LEASE_OFFERED))
                 retire(before, now);
         lease = add_lease(g, answer, now, left);
         lease->role = role;
+        lease->noted = role == KB_LEASE_RETIRED;
         if (role == KB_LEASE_RETIRED)
                 lease->due = now;
         else
                 schedule(g, lease, now);
         if (kb_grant_lease_in(g, KB_LEASE_OFFERED))
                 wait_for_adoption(g, now);
-        else
+        else if (role == KB_LEASE_UNTOLD) {
+                g->due = KB_TIME_NEVER;
+                kb_grant_rotate(g, now);
+        } else
                 plan_rotation(g);
         return 0;
 }

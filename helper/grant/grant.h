@@ -27,6 +27,8 @@
  * - A lease that was fetched stays in the grant until it was revoked or has ended. Nothing can lose
  *   it: memory is taken before the store is asked, and an answer that comes after the consumer has
  *   gone is revoked too.
+ * - A lease is revoked only after it was written down that it will be. So one that the store has revoked
+ *   already is never offered again by the process after us.
  * - The old lease is revoked only after the new one was adopted. When a rotation fails it stays.
  * - A lease is renewed at a share of its life (RenewAt=), up to a tenth of the way earlier. The first
  *   renewal comes anywhere in the second half of the way, so that a hundred units that started
@@ -36,7 +38,8 @@
  *   ends; then a new one is fetched instead. It never tries twice within a second.
  * - A renewal that did not make the lease live longer, or gave clearly less than the one before, shows
  *   that the store's limit is near: it is rotated soon. So is one that the store refuses to renew.
- * - A lease that has no end is neither renewed nor rotated.
+ * - A lease that has no end is not renewed. Where check_usec says so it is fetched again, every so often: an
+ *   answer with another id is a new version of the secret, and that is a rotation.
  */
 
 #include "helper/grant/lease.h"
@@ -49,6 +52,7 @@ struct kb_grant_policy {
         bool restarts;   /* OnRotate=restart: the next invocation fetches for itself, so nothing is fetched
                             before */
         double renew_at; /* RenewAt=, between 0 and 1 */
+        uint64_t check_usec;   /* CheckSec=: how often a lease without an end is looked at; 0: never */
         uint64_t overlap_usec; /* Overlap= */
         uint64_t probe_usec;   /* whether adoption can be known, and how often to look; 0: it cannot */
         uint64_t wait_usec;    /* WaitSec= of OnUnavailable=wait: how long the first fetch is tried */
@@ -77,6 +81,7 @@ enum kb_grant_action {
         KB_GRANT_RESTART, /* ask systemd to restart the unit; kb_grant_on_restarted() */
         KB_GRANT_PROBE,   /* look whether the offered lease is in use; kb_grant_on_probed() */
         KB_GRANT_ADOPT,   /* its time is over: assume so, write it down, kb_grant_on_adopted() */
+        KB_GRANT_NOTE,    /* write down that a lease is to be revoked; kb_grant_on_noted() */
         KB_GRANT_REVOKE,  /* kb_grant_on_revoked() */
         KB_GRANT_EXPIRE,  /* the lease has ended by itself: write it down, kb_grant_on_expired() */
         KB_GRANT_FORGET,  /* nothing is left: take it out of the table */
@@ -135,8 +140,10 @@ void kb_grant_done(struct kb_grant *g); /* wipes. It must be out of its queue */
 /*
  * Puts back a lease that the log knows of, after kb_grant_init(), in the order of their records: its role
  * then, and how much of its ttl is left in microseconds (ignored when it has no end). An offered one is
- * waited for as if it had been offered now. Of two in one role the later counts, and the earlier one is
- * revoked: we died before we could. The lease has number last_number then. 0 or -ENOMEM.
+ * waited for as if it had been offered now. One that nobody was told of (KB_LEASE_UNTOLD) is replaced at
+ * once, since its values are not at hand. Of two in one role the later counts, and the earlier one is
+ * revoked: we died before we could. A retired one was noted. The lease has number last_number then. 0 or
+ * -ENOMEM.
  */
 int kb_grant_restore(struct kb_grant *g, uint64_t now, enum kb_lease_role role,
                      const struct kb_lease_answer *answer, uint64_t left) _must_check_;
@@ -153,8 +160,9 @@ void kb_grant_defer(struct kb_grant *g, uint64_t until);
 
 /*
  * answer is NULL unless error is KB_E_OK. An answer with the id of the current lease makes that one live on:
- * a store's ids change when what they stand for changes. Returns the lease it is about, to set its record;
- * NULL after an error.
+ * a store's ids change when what they stand for changes. Where the consumer is restarted to rotate, a new
+ * lease is retired at once, since all it says is that there is something to restart for. Returns the lease
+ * it is about, to set its record; NULL after an error.
  */
 struct kb_lease *kb_grant_on_fetched(struct kb_grant *g, uint64_t now, enum kb_error error,
                                      const struct kb_lease_answer *answer);
@@ -172,6 +180,7 @@ void kb_grant_on_offered(struct kb_grant *g, uint64_t now, enum kb_error error);
 void kb_grant_on_restarted(struct kb_grant *g, uint64_t now, enum kb_error error);
 void kb_grant_on_probed(struct kb_grant *g, uint64_t now, bool adopted);
 void kb_grant_on_adopted(struct kb_grant *g, uint64_t now); /* also unasked: the unit said so */
+void kb_grant_on_noted(struct kb_grant *g, uint32_t lease); /* also when it could not be written */
 void kb_grant_on_revoked(struct kb_grant *g, uint64_t now, uint32_t lease, enum kb_error error);
 void kb_grant_on_expired(struct kb_grant *g, uint64_t now, uint32_t lease);
 
@@ -180,8 +189,11 @@ void kb_grant_on_expired(struct kb_grant *g, uint64_t now, uint32_t lease);
 /* The consumer has gone, or an administrator or a changed file takes the grant back: revoke everything. */
 void kb_grant_end(struct kb_grant *g, uint64_t now);
 
-/* Rotate now: the secret has changed, or somebody wants it. Does nothing while a rotation is under way. */
-void kb_grant_rotate(struct kb_grant *g, uint64_t now);
+/*
+ * Rotate at this time: its definition has changed. Does nothing while a rotation is under way, and a
+ * rotation that is due before stays due.
+ */
+void kb_grant_rotate(struct kb_grant *g, uint64_t at);
 
 /* --- looking at it --- */
 

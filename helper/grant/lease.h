@@ -25,6 +25,8 @@
 enum kb_lease_role {
         KB_LEASE_CURRENT, /* what the consumer uses */
         KB_LEASE_OFFERED, /* what it shall use from now on, not known to be adopted */
+        KB_LEASE_UNTOLD,  /* was to be offered when the process before us ended: the consumer may have found
+                             it, and lives on with it until another one is adopted */
         KB_LEASE_RETIRED, /* nobody uses it: to be revoked */
 };
 
@@ -34,6 +36,7 @@ struct kb_lease {
         enum kb_lease_role role;
         bool renewable; /* false too once a renewal did not make it live longer */
         bool busy;      /* a request about it is under way */
+        bool noted;     /* retired, and the log says so: it cannot come back to life with us */
 
         uint64_t ttl;  /* as last promised; 0: no end */
         uint64_t ends; /* KB_TIME_NEVER: no end */

@@ -114,11 +114,17 @@ static const struct {
         enum effect effect;
         const char *state; /* the grant's from now on, NULL: as it was */
 } effects[] = {
-        {KB_EVENT_CHECKPOINT, CLEAR, NULL},          {KB_EVENT_GRANT_LIVE, ADD, NULL},
-        {KB_EVENT_GRANT_ISSUED, ADD, "issued"},      {KB_EVENT_GRANT_RENEWED, CHANGE, NULL},
-        {KB_EVENT_RENEW_FAILED, CHANGE, NULL},       {KB_EVENT_GRANT_OFFERED, CHANGE, "offered"},
-        {KB_EVENT_GRANT_ADOPTED, CHANGE, "adopted"}, {KB_EVENT_REVOKE_FAILED, CHANGE, "revoking"},
-        {KB_EVENT_GRANT_REVOKED, REMOVE, NULL},      {KB_EVENT_GRANT_EXPIRED, REMOVE, NULL},
+        {KB_EVENT_CHECKPOINT, CLEAR, NULL},
+        {KB_EVENT_GRANT_LIVE, ADD, NULL},
+        {KB_EVENT_GRANT_ISSUED, ADD, "issued"},
+        {KB_EVENT_GRANT_RENEWED, CHANGE, NULL},
+        {KB_EVENT_RENEW_FAILED, CHANGE, NULL},
+        {KB_EVENT_GRANT_OFFERED, CHANGE, "offered"},
+        {KB_EVENT_GRANT_ADOPTED, CHANGE, "adopted"},
+        {KB_EVENT_REVOKE_FAILED, CHANGE, "revoking"},
+        {KB_EVENT_GRANT_REVOKING, CHANGE, "revoking"},
+        {KB_EVENT_GRANT_REVOKED, REMOVE, NULL},
+        {KB_EVENT_GRANT_EXPIRED, REMOVE, NULL},
 };
 
 /* The grant's event with what this one changes. */

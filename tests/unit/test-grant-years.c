@@ -148,7 +148,11 @@ static void perform(struct world *w, struct kb_grant *g, const struct kb_grant_s
         case KB_GRANT_RENEW:
                 renew(w, g, lease);
                 break;
+        case KB_GRANT_NOTE:
+                kb_grant_on_noted(g, step->lease);
+                break;
         case KB_GRANT_REVOKE:
+                assert_true(lease->noted);
                 take_back(w, g, lease);
                 break;
         case KB_GRANT_EXPIRE:

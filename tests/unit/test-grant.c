@@ -20,10 +20,22 @@ static struct kb_grant begun(const struct kb_grant_policy *policy)
         return g;
 }
 
+/* What is due now, after it was written down which leases are to be revoked. */
+static struct kb_grant_step next_noted(struct kb_grant *g, uint64_t now)
+{
+        struct kb_grant_step step;
+
+        while ((step = kb_grant_next(g, now)).action == KB_GRANT_NOTE) {
+                assert_ok(kb_grant_begin(g, &step));
+                kb_grant_on_noted(g, step.lease);
+        }
+        return step;
+}
+
 /* Asserts that exactly this is due at this moment, and begins it. Returns the number of its lease. */
 static uint32_t expect(struct kb_grant *g, uint64_t now, enum kb_grant_action action)
 {
-        struct kb_grant_step step = kb_grant_next(g, now);
+        struct kb_grant_step step = action == KB_GRANT_REVOKE ? next_noted(g, now) : kb_grant_next(g, now);
 
         if (step.action != action)
                 fail_msg("action %d instead of %d", step.action, action);
@@ -533,7 +545,7 @@ static void a_revocation_is_tried_until_it_is_done_or_the_lease_has_ended(void *
                 uint64_t now = START + SEC, last = START - SEC;
 
                 kb_grant_end(&g, now);
-                while (kb_grant_next(&g, now).action == KB_GRANT_REVOKE) {
+                while (next_noted(&g, now).action == KB_GRANT_REVOKE) {
                         kb_grant_on_revoked(&g, now, expect(&g, now, KB_GRANT_REVOKE), table[i].error);
                         assert_true(now - last >= SEC);
                         last = now;
@@ -708,6 +720,102 @@ static void of_two_leases_in_one_role_the_later_counts(void **state)
         assert_string_equal(kb_grant_lease(&g, expect(&g, START, KB_GRANT_REVOKE))->id, "old");
 }
 
+static void a_lease_is_revoked_only_after_it_was_written_down(void **state)
+{
+        const struct kb_lease_answer gone = {.id = "gone", .ttl = HOUR};
+        _cleanup_grant_ struct kb_grant g = issued(&eager, HOUR, false), after = begun(&eager);
+        struct kb_grant_step step;
+
+        kb_grant_end(&g, START);
+        step = kb_grant_next(&g, START);
+        assert_int_equal(step.action, KB_GRANT_NOTE);
+        assert_ok(kb_grant_begin(&g, &step));
+        assert_true(expect_wait(&g, START) == KB_TIME_NEVER); /* for the log, and for nothing else */
+        kb_grant_on_noted(&g, step.lease);
+        kb_grant_on_noted(&g, 99);
+        assert_int_equal(expect(&g, START, KB_GRANT_REVOKE), step.lease);
+
+        assert_ok(kb_grant_restore(&after, START, KB_LEASE_RETIRED, &gone, HOUR * SEC)); /* it was */
+        assert_int_equal(kb_grant_next(&after, START).action, KB_GRANT_REVOKE);
+        assert_null(kb_grant_newest(&after));
+}
+
+static void what_nobody_was_told_of_lives_until_another_is_adopted(void **state)
+{
+        const struct kb_lease_answer old = {.id = "old", .ttl = HOUR};
+        const struct kb_lease_answer untold = {.id = "untold", .ttl = HOUR, .renewable = true};
+        const struct kb_lease_answer short_one = {.id = "short", .ttl = 10};
+        _cleanup_grant_ struct kb_grant g = begun(&eager);
+        uint64_t now;
+
+        assert_ok(kb_grant_restore(&g, START, KB_LEASE_CURRENT, &old, 3000 * SEC));
+        assert_ok(kb_grant_restore(&g, START, KB_LEASE_UNTOLD, &short_one, 10 * SEC));
+        assert_ok(kb_grant_restore(&g, START, KB_LEASE_UNTOLD, &untold, 3000 * SEC));
+        assert_string_equal(kb_grant_newest(&g)->id, "old"); /* nobody gets the other one any more */
+        expect(&g, START, KB_GRANT_FETCH);
+        kb_grant_on_fetched(&g, START, KB_E_UNREACHABLE, NULL);
+        now = expect_wait(&g, START);
+        fetched(&g, now, "new", HOUR, false);
+        expect(&g, now, KB_GRANT_OFFER);
+        kb_grant_on_offered(&g, now, KB_E_OK);
+        kb_grant_on_expired(&g, START + 10 * SEC, expect(&g, START + 10 * SEC, KB_GRANT_EXPIRE));
+        expect_wait(&g, START + 10 * SEC);
+        kb_grant_on_adopted(&g, START + 20 * SEC);
+        for (unsigned n = 0; n < 2; n++)
+                kb_grant_on_revoked(&g, START + 20 * SEC, expect(&g, START + 20 * SEC, KB_GRANT_REVOKE),
+                                    KB_E_OK);
+        assert_string_equal(kb_grant_newest(&g)->id, "new");
+        assert_null(g.leases->next);
+}
+
+static void a_secret_without_an_end_is_looked_at_again(void **state)
+{
+        struct kb_grant_policy policy = eager;
+        _cleanup_grant_ struct kb_grant g;
+        uint64_t now;
+
+        policy.check_usec = 100 * SEC;
+        g = issued(&policy, 0, false);
+        now = expect_wait(&g, START);
+        assert_within(now - START, 90 * SEC, 100 * SEC);
+        fetched(&g, now, "first", 0, false);
+        assert_state(&g, KB_GRANT_ISSUED);
+        assert_within(expect_wait(&g, now) - now, 90 * SEC, 100 * SEC);
+        now = expect_wait(&g, now);
+        refused(&g, now, KB_E_UNREACHABLE);
+        now = expect_wait(&g, now);
+        fetched(&g, now, "second", 0, false);
+        expect(&g, now, KB_GRANT_OFFER);
+        kb_grant_on_offered(&g, now, KB_E_OK);
+        now = expect_wait(&g, now);
+        expect(&g, now, KB_GRANT_ADOPT);
+        kb_grant_on_adopted(&g, now);
+        kb_grant_on_revoked(&g, now, expect(&g, now, KB_GRANT_REVOKE), KB_E_OK);
+        assert_string_equal(kb_grant_newest(&g)->id, "second");
+        assert_true(expect_wait(&g, now) - now <= 100 * SEC);
+}
+
+static void a_unit_is_restarted_only_when_there_is_something_new(void **state)
+{
+        struct kb_grant_policy policy = eager;
+        _cleanup_grant_ struct kb_grant g;
+        uint64_t now;
+
+        policy.check_usec = 1;
+        policy.restarts = true;
+        g = issued(&policy, 0, false);
+        now = expect_wait(&g, START);
+        assert_true(now - START == SEC); /* the floor */
+        fetched(&g, now, "first", 0, false);
+        now = expect_wait(&g, now);
+        fetched(&g, now, "second", 0, false); /* says so, and is not given to anybody */
+        assert_string_equal(kb_grant_newest(&g)->id, "first");
+        kb_grant_on_revoked(&g, now, expect(&g, now, KB_GRANT_REVOKE), KB_E_OK);
+        expect(&g, now, KB_GRANT_RESTART);
+        kb_grant_on_restarted(&g, now, KB_E_OK);
+        assert_true(expect_wait(&g, now) > now);
+}
+
 static void a_new_lease_that_is_of_no_use_goes_back_and_the_old_one_stays(void **state)
 {
         const struct kb_lease_answer answer = {.id = "second", .ttl = HOUR};
@@ -769,6 +877,10 @@ int main(void)
                 cmocka_unit_test(a_lease_is_due_at_its_share_and_no_later),
                 cmocka_unit_test(a_renewed_lease_is_due_again),
                 cmocka_unit_test(what_has_no_end_is_left_alone),
+                cmocka_unit_test(a_lease_is_revoked_only_after_it_was_written_down),
+                cmocka_unit_test(what_nobody_was_told_of_lives_until_another_is_adopted),
+                cmocka_unit_test(a_secret_without_an_end_is_looked_at_again),
+                cmocka_unit_test(a_unit_is_restarted_only_when_there_is_something_new),
                 cmocka_unit_test(strategies_keep_their_word),
                 cmocka_unit_test(every_error_of_a_renewal_has_its_consequence),
                 cmocka_unit_test(tries_are_at_least_a_second_apart_and_go_on_until_the_end),

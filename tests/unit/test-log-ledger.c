@@ -52,6 +52,7 @@ static void events_change_what_is_known_of_a_grant(void **state)
                  "",
                  300,
                  9},
+                {{.id = KB_EVENT_GRANT_REVOKING, .grant = 5}, "revoking", "M", "", 300, 9},
                 {{.id = KB_EVENT_REVOKE_FAILED, .grant = 5, .reason = "busy"},
                  "revoking",
                  "M",

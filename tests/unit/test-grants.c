@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Grants at work: what they ask store, log and PID 1 for, in which order, and what a crash leaves of it. */
+#include "tests/unit/world.h"
+
+#include <errno.h>
+
+#define TLS                                                                                                 \
+        "[Credential]\nPath=pki/issue/web\n[Allow]\nUnit=orders.service\n"                                  \
+        "[Rotation]\nOnRotate=reload\nOverlap=10s\n"
+
+static int begin(void **state)
+{
+        world_begin();
+        world_define("web-tls", TLS);
+        return 0;
+}
+
+static int end(void **state)
+{
+        world_end();
+        return 0;
+}
+
+static void a_value_is_let_out_once_its_record_is_on_disk(void **state)
+{
+        struct asked first, second;
+
+        world_ask(&first, "web-tls");
+        world_ask(&second, "web-tls");
+        FETCHED("L1", 3600, "password", "one");
+        assert_string_equal(world_trace(), "fetch pki/issue/web");
+        assert_int_equal(first.answers, 0);
+        world_commit();
+        assert_int_equal(first.answers, 0); /* nor before its folder is there */
+        world_facts(0, false);
+        assert_int_equal(first.answers, 1);
+        assert_string_equal(first.values, "password=one");
+        assert_string_equal(second.values, "password=one");
+        assert_string_equal(world_file("web-tls.password"), "one");
+        assert_string_equal(world_trace(), "grant-issued L1");
+}
+
+/* The store hears of a revocation once the log has it. */
+static void a_lease_is_revoked_after_that_was_written_down(void **state)
+{
+        world_issue("web-tls", "L1", 3600, "one");
+        kb_grants_end(world_held("web-tls"));
+        assert_string_equal(world_trace(), "");
+        world_commit();
+        assert_string_equal(world_trace(), "grant-revoking L1; revoke L1");
+        world_revoked();
+        world_commit();
+        assert_string_equal(world_trace(), "grant-revoked L1");
+        assert_null(world_held("web-tls"));
+}
+
+static void a_lease_that_was_being_revoked_is_revoked_by_the_next_process(void **state)
+{
+        struct asked asked;
+
+        world_issue("web-tls", "L1", 3600, "one");
+        kb_grants_end(world_held("web-tls")); /* as an administrator does, while the unit runs */
+        world_commit();
+        world_revoked(); /* and the record of that is lost */
+        world_die_and_start();
+        assert_string_equal(world_trace(), "revoke L1");
+        world_ask(&asked, "web-tls");
+        assert_int_equal(asked.error, KB_E_EXPIRED);
+        world_fail(KB_E_NOT_FOUND, "no such lease");
+        world_commit();
+        assert_null(world_held("web-tls"));
+        assert_int_equal(world_calls(), 0);
+}
+
+static void all_leases_of_a_grant_are_written_down_at_once(void **state)
+{
+        world_issue("web-tls", "L1", 3600, "one");
+        world_pass(2400 * SEC);
+        FETCHED("L2", 3600, "password", "two");
+        world_commit();
+        world_trace();
+        kb_grants_end(world_held("web-tls"));
+        kb_broker_note(&broker, (struct kb_event){.id = KB_EVENT_ADMIN_DONE});
+        world_commit();
+        assert_string_equal(world_trace(),
+                            "grant-revoking L2; revoke L2; grant-revoking L1; revoke L1; admin-done");
+}
+
+/* To revoke is the safe side: a full disk does not keep a lease alive. */
+static void a_lease_is_revoked_although_the_log_cannot_be_written(void **state)
+{
+        static const struct world_faults faults[] = {{.log = -ENOBUFS}, {.commit = -ENOSPC}};
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(faults); i++) {
+                world_issue("web-tls", "L1", 3600, "one");
+                world_faults = faults[i];
+                kb_grants_end(world_held("web-tls"));
+                world_commit();
+                world_pass(0);
+                assert_string_equal(world_trace(), "revoke L1");
+                world_revoked();
+                world_faults = (struct world_faults){0};
+                assert_null(world_held("web-tls"));
+                world_commit();
+                world_trace();
+        }
+}
+
+/* The consumer was not told, but may have looked: both live until a third one is adopted. */
+static void a_crash_between_issue_and_tell_revokes_nothing_that_may_be_in_use(void **state)
+{
+        world_issue("web-tls", "L1", 3600, "one");
+        world_pass(2400 * SEC);
+        FETCHED("L2", 3600, "password", "two");
+        world_commit();
+        world_facts(0, true);
+        assert_string_equal(world_file("web-tls.password"), "two");
+        assert_string_equal(world_trace(), "fetch pki/issue/web; grant-issued L2; reload orders.service");
+        world_die_and_start();
+        assert_string_equal(world_file("web-tls.password"), "two");
+        assert_string_equal(world_trace(), "fetch pki/issue/web");
+        FETCHED("L3", 3600, "password", "three");
+        world_commit();
+        world_facts(0, true);
+        assert_string_equal(world_trace(), "grant-issued L3; reload orders.service");
+        world_job(0);
+        world_commit();
+        assert_string_equal(world_trace(), "grant-offered L3; grant-adopted L3; "
+                                           "grant-revoking L2; revoke L2; grant-revoking L1; revoke L1");
+        assert_string_equal(world_file("web-tls.password"), "three");
+}
+
+/* It was told: that is waited for as before. */
+static void a_crash_after_the_tell_goes_on_waiting_for_adoption(void **state)
+{
+        world_issue("web-tls", "L1", 3600, "one");
+        world_pass(2400 * SEC);
+        FETCHED("L2", 3600, "password", "two");
+        world_commit();
+        world_facts(0, false);
+        world_job(0);
+        world_commit();
+        world_die_and_start();
+        assert_int_equal(kb_grant_state(&world_held("web-tls")->grant), KB_GRANT_OFFERED);
+        world_pass(11 * SEC);
+        world_commit();
+        assert_string_equal(world_trace(), "grant-adopted L2; grant-revoking L1; revoke L1");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(a_value_is_let_out_once_its_record_is_on_disk),
+                TEST(a_lease_is_revoked_after_that_was_written_down),
+                TEST(a_lease_that_was_being_revoked_is_revoked_by_the_next_process),
+                TEST(all_leases_of_a_grant_are_written_down_at_once),
+                TEST(a_lease_is_revoked_although_the_log_cannot_be_written),
+                TEST(a_crash_between_issue_and_tell_revokes_nothing_that_may_be_in_use),
+                TEST(a_crash_after_the_tell_goes_on_waiting_for_adoption),
+        };
+
+        return cmocka_run_group_tests(tests, world_make, world_remove);
+}

@@ -3,13 +3,12 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <systemd/sd-login.h>
 
 #include "common/cleanup.h"
+#include "helper/broker/cgroup.h"
 #include "helper/grant/peername.h"
 
 #ifndef SO_PEERPIDFD
@@ -39,17 +38,14 @@ static bool has_ended(int pidfd)
 /* The unit whose cgroup the peer is in, "" for none. */
 static int unit_of_cgroup(pid_t pid, int pidfd, char ret[static KB_UNIT_NAME_MAX + 1])
 {
-        _cleanup_free_ char *unit = NULL;
-        int r = sd_pid_get_unit(pid, &unit);
+        char unit[KB_UNIT_NAME_MAX + 1] = "";
+        int r = kb_cgroup_unit(pid, unit);
 
         if (has_ended(pidfd))
                 return -ESRCH; /* what we read may be another process's by now */
-        if (r < 0)
-                return r;
-        if (!kb_name_unit_valid(unit))
-                return 0;
-        snprintf(ret, KB_UNIT_NAME_MAX + 1, "%s", unit);
-        return 0;
+        if (r >= 0)
+                memcpy(ret, unit, sizeof(unit));
+        return r;
 }
 
 static int read_name(int fd, struct kb_peername *ret)

@@ -5,8 +5,9 @@
 
 static struct kb_cursor cursor;
 
-enum nss_status _nss_keybearer_getgrnam_r(const char *name, struct group *grp, char *buffer, size_t size,
-                                          int *errnop)
+/* By name, or by id where there is none. */
+static enum nss_status look_up(const char *name, gid_t gid, struct group *grp, char *buffer, size_t size,
+                               int *errnop)
 {
         const struct kb_nss_view *view;
         struct kb_nss_group group;
@@ -14,27 +15,23 @@ enum nss_status _nss_keybearer_getgrnam_r(const char *name, struct group *grp, c
 
         if (r < 0)
                 return kb_module_status(r, errnop);
-        r = kb_nss_group_by_name(view, name, &group);
+        r = name ? kb_nss_group_by_name(view, name, &group) : kb_nss_group_by_id(view, gid, &group);
         if (r > 0)
                 r = kb_pack_group(&group, grp, buffer, size);
         kb_nss_close(view);
         return kb_module_status(r, errnop);
 }
 
+enum nss_status _nss_keybearer_getgrnam_r(const char *name, struct group *grp, char *buffer, size_t size,
+                                          int *errnop)
+{
+        return look_up(name, 0, grp, buffer, size, errnop);
+}
+
 enum nss_status _nss_keybearer_getgrgid_r(gid_t gid, struct group *grp, char *buffer, size_t size,
                                           int *errnop)
 {
-        const struct kb_nss_view *view;
-        struct kb_nss_group group;
-        int r = kb_nss_open(kb_module_nss(), &view);
-
-        if (r < 0)
-                return kb_module_status(r, errnop);
-        r = kb_nss_group_by_id(view, gid, &group);
-        if (r > 0)
-                r = kb_pack_group(&group, grp, buffer, size);
-        kb_nss_close(view);
-        return kb_module_status(r, errnop);
+        return look_up(NULL, gid, grp, buffer, size, errnop);
 }
 
 /* --- all of them --- */

@@ -5,8 +5,9 @@
 
 static struct kb_cursor cursor;
 
-enum nss_status _nss_keybearer_getpwnam_r(const char *name, struct passwd *pwd, char *buffer, size_t size,
-                                          int *errnop)
+/* By name, or by id where there is none. */
+static enum nss_status look_up(const char *name, uid_t uid, struct passwd *pwd, char *buffer, size_t size,
+                               int *errnop)
 {
         const struct kb_nss_view *view;
         struct kb_nss_user user;
@@ -14,27 +15,23 @@ enum nss_status _nss_keybearer_getpwnam_r(const char *name, struct passwd *pwd, 
 
         if (r < 0)
                 return kb_module_status(r, errnop);
-        r = kb_nss_user_by_name(view, name, &user);
+        r = name ? kb_nss_user_by_name(view, name, &user) : kb_nss_user_by_id(view, uid, &user);
         if (r > 0)
                 r = kb_pack_passwd(&user, pwd, buffer, size);
         kb_nss_close(view);
         return kb_module_status(r, errnop);
 }
 
+enum nss_status _nss_keybearer_getpwnam_r(const char *name, struct passwd *pwd, char *buffer, size_t size,
+                                          int *errnop)
+{
+        return look_up(name, 0, pwd, buffer, size, errnop);
+}
+
 enum nss_status _nss_keybearer_getpwuid_r(uid_t uid, struct passwd *pwd, char *buffer, size_t size,
                                           int *errnop)
 {
-        const struct kb_nss_view *view;
-        struct kb_nss_user user;
-        int r = kb_nss_open(kb_module_nss(), &view);
-
-        if (r < 0)
-                return kb_module_status(r, errnop);
-        r = kb_nss_user_by_id(view, uid, &user);
-        if (r > 0)
-                r = kb_pack_passwd(&user, pwd, buffer, size);
-        kb_nss_close(view);
-        return kb_module_status(r, errnop);
+        return look_up(NULL, uid, pwd, buffer, size, errnop);
 }
 
 /* --- all of them --- */

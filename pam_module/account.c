@@ -35,11 +35,9 @@ uint32_t kb_phase_account(struct kb_login *login)
                                                       .tty = login->tty,
                                                       .session = kb_state_login(login),
                                               });
-        verdict = kb_broker_ask(login, &call);
+        verdict = kb_broker_get(login, &call, account, &reply);
         if (verdict != KB_E_OK)
                 return verdict;
-        if (kb_account_reply_get(call.reply.body, &reply) < 0)
-                return kb_broker_garbled(login);
         if (!somebody_is_there(login))
                 return KB_E_OK;
         kb_conversation_tell(login, PAM_TEXT_INFO, reply.message);

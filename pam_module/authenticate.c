@@ -35,11 +35,9 @@ static uint32_t begin(struct kb_login *login, struct step *step)
                                                                  .remote_user = login->remote_user,
                                                                  .tty = login->tty,
                                                          });
-        verdict = kb_broker_ask(login, &step->call);
+        verdict = kb_broker_get(login, &step->call, authenticate, &first);
         if (verdict != KB_E_OK)
                 return verdict;
-        if (kb_authenticate_reply_get(step->call.reply.body, &first) < 0)
-                return kb_broker_garbled(login);
         step->reply = (struct kb_proceed_reply){
                 .granted = first.granted,
                 .session = first.session,
@@ -65,11 +63,9 @@ static uint32_t proceed(struct kb_login *login, struct step *step)
                                                            .session = step->reply.session,
                                                            .answer = KB_SPAN(answer.bytes, answer.size),
                                                    });
-        verdict = kb_broker_ask(login, &next.call);
+        verdict = kb_broker_get(login, &next.call, proceed, &next.reply);
         if (verdict != KB_E_OK)
                 return verdict;
-        if (kb_proceed_reply_get(next.call.reply.body, &next.reply) < 0)
-                return kb_broker_garbled(login);
         step_done(step);
         *step = next;
         next = (struct step){0};

@@ -19,3 +19,13 @@ uint32_t kb_broker_ask(struct kb_login *login, struct kb_call *call);
 
 /* For a reply whose fields do not decode. */
 uint32_t kb_broker_garbled(struct kb_login *login);
+
+/* Asks, and takes the reply to a verb (its name in protocol.def) apart into *ret_reply. */
+#define kb_broker_get(login, call, verb, ret_reply)                                                         \
+        ({                                                                                                  \
+                uint32_t verdict_ = kb_broker_ask((login), (call));                                         \
+                                                                                                            \
+                if (verdict_ == KB_E_OK && kb_##verb##_reply_get((call)->reply.body, (ret_reply)) < 0)      \
+                        verdict_ = kb_broker_garbled(login);                                                \
+                verdict_;                                                                                   \
+        })

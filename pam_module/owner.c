@@ -45,6 +45,17 @@ static uint32_t check_id(struct kb_login *login, struct kb_nss *nss)
         return kb_id_in_range(range, pw->pw_uid) ? KB_E_OK : KB_V_FOREIGN;
 }
 
+/* Ours by name. Where another source stands before us, the program would make somebody else of it. */
+static uint32_t check_name(struct kb_login *login, uint32_t uid)
+{
+        const struct passwd *pw = pam_modutil_getpwnam(login->pamh, login->user);
+
+        if (!pw || pw->pw_uid == uid)
+                return KB_E_OK;
+        return kb_login_refuse(login, KB_V_CANNOT_TELL, "another source gives this name the id %u",
+                               (unsigned)pw->pw_uid);
+}
+
 uint32_t kb_owner_check(struct kb_login *login)
 {
         struct kb_pam_settings settings = kb_pam_settings();
@@ -56,5 +67,5 @@ uint32_t kb_owner_check(struct kb_login *login)
         r = kb_nss_find_user(settings.nss, login->user, &uid);
         if (r < 0)
                 return cannot_tell(login, r);
-        return r > 0 ? KB_E_OK : check_id(login, settings.nss);
+        return r > 0 ? check_name(login, uid) : check_id(login, settings.nss);
 }

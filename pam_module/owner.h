@@ -5,7 +5,8 @@
  * Who is ours. Decided here, before anybody is asked, so that root logs in with every process of ours dead:
  *
  *   in /etc/passwd                                KB_V_FOREIGN
- *   in our name service file                      ours
+ *   in our name service file                      ours; but KB_V_CANNOT_TELL when getpwnam(3) gives another
+ *                                                 id than it: the person would come in as somebody else
  *   our file is missing or bad                    KB_V_CANNOT_TELL: nobody is let in by a lost file
  *   getpwnam(3) gives an id in our range          ours, and the broker will refuse: some other source has
  *                                                 taken an id of ours

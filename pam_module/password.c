@@ -21,11 +21,9 @@ static uint32_t request(struct kb_login *login, const struct kb_change_password_
         uint32_t verdict;
 
         kb_change_password_request_put(&call.request, fields);
-        verdict = kb_broker_ask(login, &call);
+        verdict = kb_broker_get(login, &call, change_password, &reply);
         if (verdict != KB_E_OK)
                 return verdict;
-        if (kb_change_password_reply_get(call.reply.body, &reply) < 0)
-                return kb_broker_garbled(login);
         kb_conversation_tell(login, PAM_TEXT_INFO, reply.message);
         return KB_E_OK;
 }

@@ -33,12 +33,8 @@ uint32_t kb_phase_open_session(struct kb_login *login)
                                                            .leader = (uint32_t)getpid(),
                                                    });
         kb_state_forget_login(login); /* it has served: it is not for the person's environment */
-        verdict = kb_broker_ask(login, &call);
-        if (verdict != KB_E_OK)
-                return verdict;
-        if (kb_open_session_reply_get(call.reply.body, &reply) < 0)
-                return kb_broker_garbled(login);
-        return keep(login, &reply);
+        verdict = kb_broker_get(login, &call, open_session, &reply);
+        return verdict == KB_E_OK ? keep(login, &reply) : verdict;
 }
 
 uint32_t kb_phase_close_session(struct kb_login *login)
@@ -46,7 +42,6 @@ uint32_t kb_phase_close_session(struct kb_login *login)
         _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_close_session);
         struct kb_close_session_reply reply;
         const char *handle = kb_state_session(login);
-        uint32_t verdict;
 
         if (!handle[0]) /* opening failed, or somebody else opened it */
                 return KB_E_OK;
@@ -54,8 +49,5 @@ uint32_t kb_phase_close_session(struct kb_login *login)
                                                             .user = login->user,
                                                             .handle = handle,
                                                     });
-        verdict = kb_broker_ask(login, &call);
-        if (verdict == KB_E_OK && kb_close_session_reply_get(call.reply.body, &reply) < 0)
-                verdict = kb_broker_garbled(login);
-        return verdict;
+        return kb_broker_get(login, &call, close_session, &reply);
 }

@@ -29,7 +29,7 @@ _export_ int getpwnam_r(const char *name, struct passwd *pw, char *buffer, size_
         static const struct {
                 const char *name;
                 uid_t uid;
-        } strangers[] = {{"stolen", 65540}, {"guest", 4000}};
+        } strangers[] = {{"stolen", 65540}, {"guest", 4000}, {"twin", 4001}};
 
         *ret = NULL;
         for (size_t i = 0; i < KB_ARRAY_SIZE(strangers); i++)
@@ -266,7 +266,7 @@ void pam_world_enter(enum names_state state)
         assert_int_equal(mkdir(world, 0755), 0);
         write_file(pam_world_path("passwd"),
                    "root:x:0:0:root:/root:/bin/sh\nlocal:x:1000:1000::/:/bin/sh\n");
-        assert_ok(names_publish(pam_world_path("nss"), (const char *const[]){"ana", "bea", NULL}));
+        assert_ok(names_publish(pam_world_path("nss"), (const char *const[]){"ana", "bea", "twin", NULL}));
         spoil(state);
 }
 

@@ -9,6 +9,7 @@
  *   ana, bea    ours
  *   local       in the password file
  *   stolen      in neither, but getpwnam(3) finds an id of our range
+ *   twin        ours, but getpwnam(3) finds another id
  *   guest       in neither, getpwnam(3) finds another id
  */
 

@@ -14,11 +14,13 @@ static const struct {
         const char *user;
         enum verdict good, lost; /* with our file as it should be; and missing or spoilt */
 } people[] = {
+        /* clang-format off */
         {"root", FOREIGN, FOREIGN},
         {"local", FOREIGN, FOREIGN},
         {"ana", OURS, CANNOT_TELL},
         {"bea", OURS, CANNOT_TELL},
         {"stolen", OURS, CANNOT_TELL},
+        {"twin", CANNOT_TELL, CANNOT_TELL},
         {"guest", FOREIGN, CANNOT_TELL},
         {"nobody-at-all", FOREIGN, CANNOT_TELL},
         {"ROOT", FOREIGN, CANNOT_TELL},
@@ -32,6 +34,7 @@ static const struct {
         {"\xff\xfe", FOREIGN, CANNOT_TELL},
         {"0", FOREIGN, CANNOT_TELL},
         {"65536", FOREIGN, CANNOT_TELL},
+        /* clang-format on */
 };
 
 static const struct {
@@ -98,6 +101,17 @@ static void an_unknown_argument_refuses_our_people_and_never_root(void **state)
         }
 }
 
+/* The program would make another person of this name: the broker is not even asked. */
+static void a_name_that_another_source_takes_is_refused(void **state)
+{
+        struct visit v = {.user = "twin"};
+
+        pam_world_enter(NAMES_GOOD);
+        assert_int_equal(visit_once(&v, pam_acct_mgmt, 0), PAM_AUTHINFO_UNAVAIL);
+        assert_int_equal(v.stand_in.seen.requests, 0);
+        assert_non_null(strstr(journal(), "another source gives this name the id 4001\n"));
+}
+
 /* Nobody becomes foreign by it who is ours; and root gets in, as far as this module goes. */
 static void a_password_file_that_cannot_be_read_counts_as_empty(void **state)
 {
@@ -126,6 +140,7 @@ int main(void)
                 cmocka_unit_test(who_is_ours_fails_closed_and_nobody_else),
                 cmocka_unit_test(a_lost_name_service_file_lets_only_the_password_file_in),
                 cmocka_unit_test(an_unknown_argument_refuses_our_people_and_never_root),
+                cmocka_unit_test(a_name_that_another_source_takes_is_refused),
                 cmocka_unit_test(a_password_file_that_cannot_be_read_counts_as_empty),
         };
 

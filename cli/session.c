@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* keybearer session: who is logged in and holds credentials. */
+/* keybearer session: who is logged in. */
 #include "cli/ask.h"
 #include "cli/cli.h"
 #include "cli/output.h"
@@ -38,7 +38,7 @@ int cli_run_session_list(struct cli *cli)
                 if (r == 0)
                         add_session(&t, &session);
         }
-        return r < 0 ? cli_fail_reply(cli, r) : cli_table_print(cli, &t, "no session holds credentials");
+        return r < 0 ? cli_fail_reply(cli, r) : cli_table_print(cli, &t, "no session of our people");
 }
 
 int cli_run_session_end(struct cli *cli)

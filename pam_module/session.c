@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <unistd.h>
 
 #include "pam_module/broker.h"
 #include "pam_module/phases.h"
@@ -30,7 +29,6 @@ uint32_t kb_phase_open_session(struct kb_login *login)
                                                            .remote_host = login->remote_host,
                                                            .tty = login->tty,
                                                            .session = kb_state_login(login),
-                                                           .leader = (uint32_t)getpid(),
                                                    });
         kb_state_forget_login(login); /* it has served: it is not for the person's environment */
         verdict = kb_broker_get(login, &call, open_session, &reply);

@@ -23,6 +23,8 @@
 #include "helper/broker/unit_folder.h"
 #include "helper/broker/unit_socket.h"
 #include "helper/broker/units.h"
+#include "helper/broker/user_folder.h"
+#include "helper/broker/user_grants.h"
 #include "helper/broker/verbs.h"
 #include "helper/grant/cache.h"
 #include "helper/grant/template.h"
@@ -137,6 +139,7 @@ void kb_broker_reload(struct kb_broker *broker)
         event.detail = detail;
         kb_broker_note(broker, event);
         kb_grants_check(broker->grants);
+        kb_user_grants_check(broker->user_grants, NULL);
         kb_stores_update(broker->stores);
 }
 
@@ -195,17 +198,15 @@ static void on_units_lost(void *userdata)
         kb_grants_check(broker->grants);
 }
 
-/* Units may pass through, each to the folder that is its own. */
-static int open_units_folder(struct kb_broker *broker)
+/* Units and people may pass through, each to the folder that is its own. */
+static int open_folder(const char *path, int *ret)
 {
-        const char *path = KB_RUNDIR "/units";
-
         if (mkdir(path, 0711) < 0 && errno != EEXIST)
                 return -errno;
         if (chmod(path, 0711) < 0)
                 return -errno;
-        broker->units_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return broker->units_fd < 0 ? -errno : 0;
+        *ret = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return *ret < 0 ? -errno : 0;
 }
 
 static int load_host_key(struct kb_broker *broker)
@@ -286,7 +287,9 @@ static int start(struct kb_broker *broker)
         if (r >= 0)
                 r = kb_systemd_new(&broker->systemd, broker->event);
         if (r >= 0)
-                r = open_units_folder(broker);
+                r = open_folder(KB_RUNDIR "/units", &broker->units_fd);
+        if (r >= 0)
+                r = open_folder(KB_USERS_DIR, &broker->users_fd);
         if (r >= 0)
                 r = open_log(broker);
         if (r >= 0)
@@ -302,7 +305,7 @@ static int start(struct kb_broker *broker)
                 r = kb_units_new(&broker->units, broker->event, KB_UNITS_RUNTIME_DIR, on_unit_changed,
                                  on_units_lost, broker);
         if (r >= 0)
-                r = kb_grants_replay(broker->grants);
+                r = kb_grants_replay(broker->grants, LOG_DIR);
         if (r >= 0)
                 kb_unit_folder_clean(broker);
         if (r >= 0)
@@ -314,7 +317,12 @@ static int start(struct kb_broker *broker)
         if (r >= 0)
                 r = kb_logins_new(&broker->logins, broker->disk, KB_LOGINS_KEEP);
         if (r >= 0)
-                r = kb_sessions_new(&broker->sessions, broker->event, kb_login_session_ended, broker);
+                r = kb_sessions_new(&broker->sessions, broker->event, KB_SESSIONS_DIR,
+                                    kb_login_session_ended, broker);
+        if (r >= 0)
+                r = kb_sessions_restore(broker->sessions);
+        if (r >= 0)
+                r = kb_user_grants_new(&broker->user_grants, broker);
         if (r >= 0)
                 r = open_sockets(broker);
         return r;
@@ -328,7 +336,7 @@ int kb_broker_new(struct kb_broker **ret, sd_event *event)
         if (!broker)
                 return -ENOMEM;
         broker->event = sd_event_ref(event);
-        broker->units_fd = -1;
+        broker->units_fd = broker->users_fd = -1;
         broker->started = kb_now_realtime();
         r = start(broker);
         if (r < 0)
@@ -375,6 +383,7 @@ void kb_broker_free(struct kb_broker *broker)
         kb_unit_socket_free(broker->plain);
         kb_server_free(broker->server);
         kb_units_free(broker->units);
+        kb_user_grants_free(broker->user_grants);
         kb_stores_free(broker->stores);
         kb_crls_free(broker->crls);
         kb_sessions_free(broker->sessions);
@@ -386,6 +395,8 @@ void kb_broker_free(struct kb_broker *broker)
         kb_systemd_free(broker->systemd);
         if (broker->units_fd >= 0)
                 close(broker->units_fd);
+        if (broker->users_fd >= 0)
+                close(broker->users_fd);
         kb_host_key_done(&broker->host_key);
         kb_credentials_free(broker->credentials);
         kb_config_free(broker->config);

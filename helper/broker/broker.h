@@ -29,6 +29,7 @@ struct kb_stores;
 struct kb_systemd;
 struct kb_unit_socket;
 struct kb_units;
+struct kb_user_grants;
 
 struct kb_broker {
         sd_event *event;
@@ -53,7 +54,9 @@ struct kb_broker {
         struct kb_publisher *publisher;
         struct kb_logins *logins;
         struct kb_sessions *sessions;
+        struct kb_user_grants *user_grants;
         int units_fd; /* /run/keybearer/units */
+        int users_fd; /* /run/keybearer/users */
 
         uint64_t started;  /* CLOCK_REALTIME */
         uint64_t refusals; /* since then */

@@ -9,6 +9,7 @@
 #include "helper/broker/stale.h"
 #include "helper/broker/stores.h"
 #include "helper/broker/unit_folder.h"
+#include "helper/broker/user_folder.h"
 
 /* --- life of a step --- */
 
@@ -151,12 +152,29 @@ static void on_first_published(int r, bool notifies_reload, void *userdata)
         kb_step_done(s);
 }
 
+/* People find all of it in their folder, and it has to be there before the login goes on. */
+static void make_ready_for_person(struct kb_step *s)
+{
+        struct kb_held *held = s->held;
+
+        if (!held->ready && !held->grant.ended &&
+            kb_user_folder_update(held->broker, held->grant.consumer, held->grant.instance) < 0)
+                reject(held, s->is.lease, KB_E_INTERNAL,
+                       "its folder below " KB_USERS_DIR " could not be written");
+        held->ready = true;
+        kb_step_done(s);
+}
+
 /* A service reads what rotates in its folder, from the first start on: it has to be there before it starts.
  */
 static void make_ready(struct kb_step *s)
 {
         struct kb_held *held = s->held;
 
+        if (held->consumer == KB_CONSUMER_USER) {
+                make_ready_for_person(s);
+                return;
+        }
         if (held->ready || held->grant.ended || !kb_unit_folder_wanted(held)) {
                 held->ready = true;
                 kb_step_done(s);
@@ -428,6 +446,8 @@ static void begin_expire(struct kb_step *s)
         kb_broker_note(held->broker, kb_step_event(held, KB_EVENT_GRANT_EXPIRED,
                                                    kb_grant_lease(&held->grant, s->is.lease)));
         kb_grant_on_expired(&held->grant, kb_now_boottime(), s->is.lease);
+        if (held->consumer == KB_CONSUMER_USER)
+                kb_user_folder_update(held->broker, held->grant.consumer, held->grant.instance);
         kb_step_done(s);
 }
 

@@ -9,6 +9,7 @@
 
 #include "helper/broker/grant_steps.h"
 #include "helper/broker/units.h"
+#include "helper/broker/user_folder.h"
 #include "helper/log/ledger.h"
 #include "helper/server/process.h"
 
@@ -102,17 +103,19 @@ static int make_room(struct kb_grants *grants)
 
 /* What the credential's file says, in the words of the state machine. No file: whatever lives is let run
  * out. */
-static struct kb_grant_policy policy_of(const struct kb_credential *c)
+static struct kb_grant_policy policy_of(const struct kb_credential *c, enum kb_consumer consumer)
 {
+        bool is_unit = consumer == KB_CONSUMER_UNIT; /* OnRotate= and Probe= are about units */
+
         if (!c)
                 return (struct kb_grant_policy){.renew_at = 0.5};
         return (struct kb_grant_policy){
                 .renews = c->strategy != KB_STRATEGY_off,
                 .rotates = c->strategy == KB_STRATEGY_eager,
-                .restarts = c->on_rotate.action == KB_ON_ROTATE_restart,
+                .restarts = is_unit && c->on_rotate.action == KB_ON_ROTATE_restart,
                 .renew_at = (double)c->renew_at / KB_SHARE_ONE,
                 .overlap_usec = c->overlap_usec,
-                .probe_usec = c->probe ? PROBE_USEC : 0,
+                .probe_usec = is_unit && c->probe ? PROBE_USEC : 0,
                 .wait_usec = c->on_unavailable == KB_ON_UNAVAILABLE_wait ? c->wait_usec : 0,
         };
 }
@@ -120,7 +123,7 @@ static struct kb_grant_policy policy_of(const struct kb_credential *c)
 static int add(struct kb_grants *grants, enum kb_consumer consumer, const struct kb_grant_who *who,
                const struct kb_credential *credential, struct kb_held **ret)
 {
-        struct kb_grant_policy policy = policy_of(credential);
+        struct kb_grant_policy policy = policy_of(credential, consumer);
         struct kb_held *held;
         uint64_t seed = 0;
         int r = make_room(grants);
@@ -300,6 +303,8 @@ void kb_grants_free(struct kb_grants *grants)
 void kb_grants_end(struct kb_held *held)
 {
         kb_grant_end(&held->grant, kb_now_boottime());
+        if (held->consumer == KB_CONSUMER_USER)
+                kb_user_folder_update(held->broker, held->grant.consumer, held->grant.instance);
         kb_issue_settle(held);
         kb_grants_advance(held);
 }
@@ -315,6 +320,14 @@ void kb_grants_end_consumer(struct kb_grants *grants, enum kb_consumer consumer,
                     (!except_instance || strcmp(held->grant.instance, except_instance) != 0))
                         kb_grants_end(held);
         }
+}
+
+void kb_grants_end_those(struct kb_grants *grants, bool (*over)(struct kb_held *held, void *userdata),
+                         void *userdata)
+{
+        for (size_t i = grants->n_held; i-- > 0;)
+                if (over(grants->held[i], userdata))
+                        kb_grants_end(grants->held[i]);
 }
 
 /* Whether the files that are in force now would still give it. */
@@ -421,25 +434,16 @@ static void end_revoked(struct kb_grants *grants)
         }
 }
 
-/* Sessions and trials of the process before us: nobody waits for them any more, or nobody knows. */
-static void end_people(struct kb_grants *grants)
-{
-        for (size_t i = 0; i < grants->n_held; i++)
-                if (grants->held[i]->consumer == KB_CONSUMER_USER)
-                        kb_grant_end(&grants->held[i]->grant, kb_now_boottime());
-}
-
-int kb_grants_replay(struct kb_grants *grants)
+int kb_grants_replay(struct kb_grants *grants, const char *log_dir)
 {
         _cleanup_ledger_ struct kb_ledger ledger = {0};
-        int r = kb_ledger_load(&ledger, KB_STATEDIR "/log");
+        int r = kb_ledger_load(&ledger, log_dir);
 
         for (size_t i = 0; r >= 0 && i < ledger.n; i++)
                 r = restore(grants, ledger.grants[i]);
         if (r < 0)
                 return r;
         end_revoked(grants);
-        end_people(grants);
         kb_grants_check(grants);
         for (size_t i = grants->n_held; i-- > 0;)
                 kb_grants_advance(grants->held[i]);

@@ -26,6 +26,7 @@ struct kb_held {
         uint64_t issued;          /* CLOCK_REALTIME of the first lease */
         char problem[256];        /* why the last step failed, for people */
         enum kb_error refusal;    /* why it is taken back at once, KB_E_OK when it is not */
+        uint64_t unheld;          /* of a person: since when no session holds it, 0 while one does */
         bool ready;               /* its values may be let out */
         bool refilling;           /* refill.c is at it */
         bool refill_failed;
@@ -37,10 +38,11 @@ KB_DEFINE_CLEANUP(struct kb_grants, kb_grants_free);
 
 /*
  * Takes up what the process before us handed out, as the log has it: goes on renewing it, and revokes it
- * where the consumer ended meanwhile or the credential's file is gone. Once, at the start. 0 or a negative
+ * where the unit ended meanwhile or the credential's file is gone; whether people are still there is for
+ * kb_user_grants_new(). Once, at the start. 0 or a negative
  * errno.
  */
-int kb_grants_replay(struct kb_grants *grants);
+int kb_grants_replay(struct kb_grants *grants, const char *log_dir);
 
 /* NULL when there is none. */
 struct kb_held *kb_grants_find(const struct kb_grants *grants, enum kb_consumer consumer, const char *name,
@@ -62,6 +64,10 @@ void kb_grants_end(struct kb_held *held);
 /* except_instance NULL: every grant of that consumer; else those of all its other instances. */
 void kb_grants_end_consumer(struct kb_grants *grants, enum kb_consumer consumer, const char *name,
                             const char *except_instance);
+
+/* Ends all for which `over` is true; it is asked once for each grant. */
+void kb_grants_end_those(struct kb_grants *grants, bool (*over)(struct kb_held *held, void *userdata),
+                         void *userdata);
 
 /* Looks at every unit's invocation, and at every credential's file and its [Allow], again. */
 void kb_grants_check(struct kb_grants *grants);

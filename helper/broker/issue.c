@@ -88,9 +88,12 @@ void kb_issue_start(struct kb_broker *broker, const struct kb_issue_request *req
         struct kb_held *held = kb_grants_find(broker->grants, request->consumer, request->name,
                                               request->instance, request->credential->name);
         struct kb_issue *issue, **last;
-        bool first = !held;
+        bool first;
 
         *ret = NULL;
+        if (held && held->grant.ended && request->consumer == KB_CONSUMER_USER)
+                held = NULL; /* of sessions before these: it is on its way out */
+        first = !held;
         if (held && kb_refill_possible(held))
                 kb_refill_begin(held);
         if (held && try_answer(held, done, userdata))

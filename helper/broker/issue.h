@@ -12,12 +12,16 @@
 
 struct kb_issue;
 
-enum kb_consumer { KB_CONSUMER_UNIT, KB_CONSUMER_USER };
+enum kb_consumer {
+        KB_CONSUMER_UNIT,
+        KB_CONSUMER_USER,
+        KB_CONSUMER_TRIAL, /* an administrator who tries a definition: as long as that takes */
+};
 
 struct kb_issue_request {
         enum kb_consumer consumer;
         const char *name;     /* unit, or user */
-        const char *instance; /* invocation id, or uid */
+        const char *instance; /* invocation id, or uid; of a trial its request id */
         const struct kb_credential *credential;
         const char *request; /* id for log and journal */
 };

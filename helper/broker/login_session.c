@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "helper/broker/grants.h"
 #include "helper/broker/logins.h"
 #include "helper/broker/sessions.h"
+#include "helper/broker/user_grants.h"
 #include "helper/broker/verbs.h"
 
 static struct kb_event event_of(const struct kb_session *session, uint32_t id)
@@ -20,16 +20,45 @@ static struct kb_event event_of(const struct kb_session *session, uint32_t id)
         };
 }
 
-/* The last one out has what the person holds revoked. */
-void kb_login_session_ended(const struct kb_session *session, const char *why, bool last, void *userdata)
+void kb_login_session_ended(const struct kb_session *session, const char *why, void *userdata)
 {
         struct kb_broker *broker = userdata;
         struct kb_event event = event_of(session, KB_EVENT_SESSION_CLOSED);
 
         event.detail = why;
         kb_broker_note(broker, event);
-        if (last)
-                kb_grants_end_consumer(broker->grants, KB_CONSUMER_USER, session->user, NULL);
+        kb_user_grants_check(broker->user_grants, session->user);
+}
+
+/* --- in --- */
+
+/* A session that was counted in, while its credentials are fetched. */
+struct opening {
+        struct kb_request *request;
+        char handle[KB_SESSION_HANDLE_SIZE];
+};
+
+static void on_credentials(const char *folder, void *userdata)
+{
+        _cleanup_free_ struct opening *o = userdata;
+
+        kb_request_reply(o->request, open_session, .handle = o->handle, .credentials = folder);
+}
+
+/* Takes the request on: it is answered once the person's credentials are there, or as far as they come. */
+static void give_credentials(struct kb_broker *broker, struct kb_request *request,
+                             const struct kb_person *person, const struct kb_session *session)
+{
+        struct opening *o = calloc(1, sizeof(*o));
+
+        if (!o) {
+                kb_request_reply(request, open_session, .handle = session->handle);
+                return;
+        }
+        o->request = request;
+        memcpy(o->handle, session->handle, sizeof(o->handle));
+        kb_user_grants_ask(broker->user_grants, person, session->service, kb_request_id(request),
+                           on_credentials, o);
 }
 
 void kb_verb_open_session(struct kb_request *request, void *context)
@@ -38,6 +67,7 @@ void kb_verb_open_session(struct kb_request *request, void *context)
         const struct kb_peer *peer = kb_request_peer(request);
         struct kb_open_session_request asked;
         struct kb_session is = {.leader = peer->pid, .opened = kb_now_realtime()};
+        const struct kb_person *person;
         const struct kb_session *session;
         struct kb_event event;
         int r;
@@ -46,7 +76,8 @@ void kb_verb_open_session(struct kb_request *request, void *context)
                 kb_request_fail(request, KB_E_BAD_REQUEST, NULL);
                 return;
         }
-        if (!kb_login_person(broker, request, asked.user))
+        person = kb_login_person(broker, request, asked.user);
+        if (!person)
                 return;
         snprintf(is.user, sizeof(is.user), "%s", asked.user);
         snprintf(is.service, sizeof(is.service), "%s", asked.service);
@@ -63,8 +94,10 @@ void kb_verb_open_session(struct kb_request *request, void *context)
         event.tty = asked.tty;
         event.request = kb_request_id(request);
         kb_broker_note(broker, event);
-        kb_request_reply(request, open_session, .handle = session->handle);
+        give_credentials(broker, request, person, session);
 }
+
+/* --- out --- */
 
 void kb_verb_close_session(struct kb_request *request, void *context)
 {
@@ -113,6 +146,7 @@ void kb_verb_session_end(struct kb_request *request, void *context)
         struct kb_broker *broker = context;
         struct kb_session_end_request asked;
         struct kb_session *session = NULL;
+        char user[KB_USER_NAME_MAX + 1];
 
         if (kb_session_end_request_get(kb_request_body(request), &asked) >= 0)
                 session = kb_session_find(broker->sessions, asked.handle);
@@ -120,6 +154,8 @@ void kb_verb_session_end(struct kb_request *request, void *context)
                 kb_request_fail(request, KB_E_NOT_FOUND, "there is no such session: keybearer session list");
                 return;
         }
+        snprintf(user, sizeof(user), "%s", session->user);
         kb_session_end(session, "ended by root");
+        kb_user_grants_drop(broker->user_grants, user);
         kb_request_reply(request, session_end);
 }

@@ -66,5 +66,5 @@ bool kb_login_released(struct kb_broker *broker, struct kb_request *request, int
 
 struct kb_session;
 
-/* For kb_sessions_new(), with the broker as userdata: writes it down; the last one out revokes. */
-void kb_login_session_ended(const struct kb_session *session, const char *why, bool last, void *broker);
+/* For kb_sessions_new(), with the broker as userdata: writes it down, and looks who still holds what. */
+void kb_login_session_ended(const struct kb_session *session, const char *why, void *broker);

@@ -10,6 +10,7 @@
 #include "common/file.h"
 #include "directory/nss_publish.h"
 #include "helper/broker/store_client.h"
+#include "helper/broker/user_grants.h"
 #include "helper/server/process.h"
 
 #define NSS_DIR   KB_STATEDIR "/nss"
@@ -162,6 +163,7 @@ static void finish(struct kb_publisher *p, enum kb_error error)
         struct waiting **next = &p->waiting;
 
         kb_writer_done(&p->incoming.records);
+        kb_user_grants_check(p->broker->user_grants, NULL);
         if (error == KB_E_OK)
                 p->problem[0] = '\0';
         else

@@ -6,6 +6,7 @@
 #include "helper/broker/grant_steps.h"
 #include "helper/broker/systemd.h"
 #include "helper/broker/unit_folder.h"
+#include "helper/broker/user_folder.h"
 
 /* --- MaxParallel= --- */
 
@@ -28,6 +29,8 @@ bool kb_rotation_must_wait(const struct kb_held *held, const struct kb_grant_ste
 {
         struct crowd crowd = {.credential = held->grant.credential};
 
+        if (held->consumer != KB_CONSUMER_UNIT)
+                return false;
         if (step->action != KB_GRANT_OFFER && step->action != KB_GRANT_RESTART)
                 return false;
         if (!held->credential || held->credential->on_rotate.action == KB_ON_ROTATE_none)
@@ -44,6 +47,8 @@ static void adopted(struct kb_held *held)
                                                    kb_grant_lease_in(&held->grant, KB_LEASE_OFFERED)));
         if (held->consumer == KB_CONSUMER_UNIT)
                 kb_unit_folder_settle(held->broker, held->grant.consumer);
+        else if (held->consumer == KB_CONSUMER_USER)
+                kb_user_folder_settle(held->broker, held->grant.instance);
 }
 
 /* Its time is over: it is taken for granted. */
@@ -121,10 +126,24 @@ static void on_published(int r, bool notifies_reload, void *userdata)
                 tell(s);
 }
 
+/* People are not told: what they run reads the folder when it needs to. */
+static void offer_to_person(struct kb_step *s)
+{
+        struct kb_held *held = s->held;
+        int r = kb_user_folder_update(held->broker, held->grant.consumer, held->grant.instance);
+
+        offered(s, r < 0 ? kb_error_from_errno(r) : KB_E_OK,
+                "the new values could not be written into the person's folder");
+}
+
 void kb_rotation_offer(struct kb_step *s)
 {
         struct kb_held *held = s->held;
 
+        if (held->consumer == KB_CONSUMER_USER) {
+                offer_to_person(s);
+                return;
+        }
         if (held->consumer != KB_CONSUMER_UNIT) {
                 offered(s, KB_E_OK, "");
                 return;

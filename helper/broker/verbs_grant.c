@@ -150,7 +150,7 @@ struct trial {
 static void give_back(const struct trial *t)
 {
         struct kb_held *held =
-                kb_grants_find(t->broker->grants, KB_CONSUMER_USER, "root", t->instance, t->credential);
+                kb_grants_find(t->broker->grants, KB_CONSUMER_TRIAL, "root", t->instance, t->credential);
 
         if (held)
                 kb_grants_end(held);
@@ -203,7 +203,7 @@ void kb_verb_credential_fetch(struct kb_request *request, void *context)
         snprintf(t->credential, sizeof(t->credential), "%s", credential->name);
         kb_issue_start(broker,
                        &(struct kb_issue_request){
-                               .consumer = KB_CONSUMER_USER,
+                               .consumer = KB_CONSUMER_TRIAL,
                                .name = "root",
                                .instance = t->instance,
                                .credential = credential,

@@ -361,6 +361,30 @@ int kb_publish_remove(int base_fd, const char *name)
         return name_valid(name) ? remove_tree(base_fd, name, 0) : -EINVAL;
 }
 
+int kb_publish_has(int base_fd, const char *name, const char *credential)
+{
+        _cleanup_close_ int fd = -1, files = -1;
+        _cleanup_(kb_closedirp) DIR *d = NULL;
+        struct number current;
+        const char *file;
+        int r;
+
+        if (!name_valid(name) || !name_valid(credential))
+                return -EINVAL;
+        fd = open_folder(base_fd, name);
+        r = fd < 0 ? fd : read_current(fd, &current);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        files = current.text[0] ? open_folder(fd, current.text) : -ENOENT;
+        r = files < 0 ? files : open_entries(files, &d);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        while ((file = next_entry(d)))
+                if (belongs_to(file, credential))
+                        return 1;
+        return 0;
+}
+
 int kb_publish_clean(int base_fd, bool (*keep)(const char *name, void *userdata), void *userdata)
 {
         _cleanup_(kb_closedirp) DIR *d = NULL;

@@ -54,6 +54,9 @@ int kb_publish_remove(int base_fd, const char *name) _must_check_;
  */
 int kb_publish_revert(int base_fd, const char *name) _must_check_;
 
+/* Whether the current files of NAME have NAME or NAME.FIELD of this credential. 1, 0 or a negative errno. */
+int kb_publish_has(int base_fd, const char *name, const char *credential) _must_check_;
+
 /*
  * After a start: removes every NAME that `keep` does not want, and settles the others, which clears away
  * what a crash left half done. 0, or the first error after going on with the rest.

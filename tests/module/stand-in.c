@@ -105,7 +105,6 @@ static void on_open_session(struct stand_in *s, struct kb_span body, struct kb_w
         must(kb_open_session_request_get(body, &m));
         COPY(s->seen.user, m.user);
         COPY(s->seen.session, m.session);
-        s->seen.leader = m.leader;
         kb_frame_begin_reply(w, 1, KB_VERB_open_session, KB_E_OK);
         kb_open_session_reply_put(w, &(struct kb_open_session_reply){
                                              .handle = handle_of(&s->script),

@@ -55,7 +55,6 @@ struct seen {
         uint32_t verb;
         char user[64], service[80], remote_host[300], remote_user[300], tty[80], session[80];
         char old_password[64], new_password[64];
-        uint32_t leader;
         bool preliminary;
         size_t reply_size;
 };

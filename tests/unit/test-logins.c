@@ -21,6 +21,7 @@
 #include "helper/broker/publisher.h"
 #include "helper/broker/sessions.h"
 #include "helper/broker/store_client.h"
+#include "helper/broker/user_grants.h"
 #include "helper/broker/verbs.h"
 
 /* --- the directory --- */
@@ -254,7 +255,7 @@ static void start(void)
         struct kb_log_damage damage;
         _cleanup_problems_ struct kb_problems problems = {0};
 
-        broker = (struct kb_broker){.units_fd = -1};
+        broker = (struct kb_broker){.units_fd = -1, .users_fd = -1};
         assert_ok(sd_event_new(&broker.event));
         assert_ok(kb_config_new(in_folder("none.conf"), &(struct kb_config_trust){.owner = geteuid()},
                                 &problems, &broker.config));
@@ -263,7 +264,9 @@ static void start(void)
         assert_ok(kb_grants_new(&broker.grants, &broker));
         assert_ok(kb_disk_new(&broker.disk, broker.event));
         assert_ok(kb_logins_new(&broker.logins, broker.disk, in_folder("keep")));
-        assert_ok(kb_sessions_new(&broker.sessions, broker.event, kb_login_session_ended, &broker));
+        assert_ok(kb_sessions_new(&broker.sessions, broker.event, in_folder("sessions"),
+                                  kb_login_session_ended, &broker));
+        assert_ok(kb_user_grants_new(&broker.user_grants, &broker));
         assert_ok(kb_server_new(&broker.server, broker.event, kb_verbs, kb_verbs_count, &broker));
         listen_here(geteuid() == 0 ? KB_CALLER_ROOT : KB_CALLER_SELF, in_folder("main.sock"));
         listen_here(KB_CALLER_SELF, in_folder("auth.sock"));
@@ -273,6 +276,7 @@ static void stop(void)
 {
         kb_disk_drain(broker.disk);
         kb_server_free(broker.server);
+        kb_user_grants_free(broker.user_grants);
         kb_sessions_free(broker.sessions);
         kb_logins_free(broker.logins);
         kb_disk_free(broker.disk);
@@ -304,6 +308,7 @@ static int tear_down(void **state)
         kb_directory_free(directory);
         directory = NULL;
         nftw(in_folder("log"), test_folder_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        nftw(in_folder("sessions"), test_folder_remove_one, 16, FTW_DEPTH | FTW_PHYS);
         nftw(in_folder("keep"), test_folder_remove_one, 16, FTW_DEPTH | FTW_PHYS);
         return 0;
 }
@@ -695,7 +700,8 @@ static void a_session_is_opened_and_closed(void **state)
                 &(struct kb_open_session_request){.user = "ana", .service = "sshd", .session = handle});
         assert_int_equal(run(&call), KB_E_OK);
         assert_ok(kb_open_session_reply_get(call.reply.body, &reply));
-        assert_int_equal(kb_sessions_of(broker.sessions, "ana"), 1);
+        assert_string_equal(reply.credentials, "");
+        assert_non_null(kb_session_of(broker.sessions, "ana"));
         assert_int_equal(account("ana", "sshd", handle), KB_E_DENIED); /* the login has served */
         assert_int_equal(account("ana", "systemd-user", ""), KB_E_OK); /* because of that session */
         assert_int_equal(account("bea", "systemd-user", ""), KB_E_DENIED);
@@ -705,7 +711,7 @@ static void a_session_is_opened_and_closed(void **state)
         kb_close_session_request_put(
                 &again.request, &(struct kb_close_session_request){.user = "ana", .handle = reply.handle});
         assert_int_equal(run(&again), KB_E_OK);
-        assert_int_equal(kb_sessions_of(broker.sessions, "ana"), 0);
+        assert_null(kb_session_of(broker.sessions, "ana"));
         assert_int_equal(account("ana", "systemd-user", ""), KB_E_DENIED);
 }
 

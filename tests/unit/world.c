@@ -534,7 +534,7 @@ void world_die_and_start(void)
         assert_ok(kb_cache_new(&broker.cache, 64, 65536));
         assert_ok(kb_grants_new(&broker.grants, &broker));
         world_trace();
-        assert_ok(kb_grants_replay(broker.grants));
+        assert_ok(kb_grants_replay(broker.grants, ""));
         kb_unit_folder_clean(&broker);
         while (fire_one())
                 ;

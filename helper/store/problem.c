@@ -40,6 +40,13 @@ enum kb_error kb_problem(struct kb_problem *p, enum kb_error error, const char *
         return error;
 }
 
+void kb_problem_add(struct kb_problem *p, const char *text)
+{
+        size_t n = strlen(p->text);
+
+        snprintf(p->text + n, sizeof(p->text) - n, "%s", text);
+}
+
 enum kb_error kb_problem_errno(struct kb_problem *p, int r, const char *doing)
 {
         for (size_t i = 0; i < KB_ARRAY_SIZE(table); i++)

@@ -20,5 +20,8 @@ struct kb_problem {
 /* Fills in the problem and returns its error. */
 enum kb_error kb_problem(struct kb_problem *p, enum kb_error error, const char *format, ...) _printf_(3, 4);
 
+/* More of the same sentence. */
+void kb_problem_add(struct kb_problem *p, const char *text);
+
 /* The same for a negative errno of the machinery below; what was being done is named by `doing`. */
 enum kb_error kb_problem_errno(struct kb_problem *p, int r, const char *doing);

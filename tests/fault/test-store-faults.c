@@ -183,6 +183,7 @@ static int people(struct life *life)
         struct kb_new_person person = {
                 .name = "ana", .hash = "", .range = {KB_ID_MIN_DEFAULT, KB_ID_MAX_DEFAULT}};
         _cleanup_(kb_document_freep) struct kb_document *d = NULL;
+        _cleanup_list_ struct kb_list_builder b = {}, rules = kb_list_builder_init(65536);
         uint32_t id;
         int r = done(kb_person_add(life->l, &person, TEST_NOW, &id, &test_problem));
 
@@ -192,8 +193,11 @@ static int people(struct life *life)
         if (r == 0)
                 r = done(kb_group_member(life->l, "dba", "ana", true, TEST_NOW, &test_problem));
         if (r == 0)
+                r = done(kb_rule_set(life->l, "r", pairs_of(&b, "who", "ana @dba", NULL), true, TEST_NOW,
+                                     &test_problem));
+        if (r == 0)
                 r = kb_document_make(life->l, &d);
-        return r < 0 ? r : done(kb_person_remove(life->l, "ana", TEST_NOW, &test_problem));
+        return r < 0 ? r : done(kb_person_remove(life->l, "ana", TEST_NOW, &rules, &test_problem));
 }
 
 static int seal_and_unseal(struct life *life)
@@ -204,10 +208,10 @@ static int seal_and_unseal(struct life *life)
 
 static int rotate(struct life *life)
 {
-        uint64_t total;
-        int r = kb_rotate_begin(life->l, &total);
+        struct kb_rotation rotation;
+        int r = kb_rotate_begin(&rotation, life->l, false);
 
-        while (r >= 0 && (r = kb_rotate_step(life->l)) > 0)
+        while (r >= 0 && (r = kb_rotate_step(&rotation)) > 0)
                 ;
         return r;
 }

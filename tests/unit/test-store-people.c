@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "directory/document.h"
+#include "helper/store/local/damage.h"
 #include "helper/store/local/document.h"
 #include "helper/store/local/password.h"
 #include "helper/store/local/people.h"
@@ -42,6 +43,13 @@ static uint32_t add_group(struct kb_local *l, const char *name, const char *memb
         return gid;
 }
 
+static void must_remove(struct kb_local *l, const char *name)
+{
+        _cleanup_list_ struct kb_list_builder rules = kb_list_builder_init(65536);
+
+        assert_fine(kb_person_remove(l, name, TEST_NOW, &rules, &test_problem));
+}
+
 /* The document as the broker would take it. Sizes of portions are put together again. */
 static struct kb_directory *load(struct kb_local *l, uint32_t expected_parts)
 {
@@ -70,15 +78,16 @@ static struct kb_directory *load(struct kb_local *l, uint32_t expected_parts)
 
 static void ids_are_never_used_again(void **state)
 {
+        _cleanup_list_ struct kb_list_builder rules = kb_list_builder_init(65536);
         _cleanup_store_ struct kb_local *l = store_make(store_folder());
         uint32_t uid;
 
         assert_int_equal(must_add(l, "ana"), 65536);
         assert_int_equal(must_add(l, "ben"), 65537);
-        assert_fine(kb_person_remove(l, "ben", TEST_NOW, &test_problem));
-        assert_error(kb_person_remove(l, "ben", TEST_NOW, &test_problem), KB_E_NOT_FOUND);
+        must_remove(l, "ben");
+        assert_error(kb_person_remove(l, "ben", TEST_NOW, &rules, &test_problem), KB_E_NOT_FOUND);
         assert_int_equal(add_group(l, "dba", ""), 65538);
-        assert_fine(kb_group_remove(l, "dba", TEST_NOW, &test_problem));
+        assert_fine(kb_group_remove(l, "dba", TEST_NOW, &rules, &test_problem));
         assert_int_equal(must_add(l, "ben"), 65539); /* the name may come again, with another id */
         assert_error(add(l, "cay", 65537, NULL, NULL, &uid), KB_E_CONFLICT);
         assert_error(add(l, "cay", 65536, NULL, NULL, &uid), KB_E_CONFLICT);
@@ -210,7 +219,7 @@ static void members_come_and_go_and_leave_with_the_person(void **state)
         assert_fine(kb_group_member(l, "dba", "ben", false, TEST_NOW, &test_problem));
         assert_fine(kb_group_member(l, "dba", "ben", false, TEST_NOW, &test_problem));
         assert_string_equal(members_of(l, "dba"), "ana");
-        assert_fine(kb_person_remove(l, "ana", TEST_NOW, &test_problem));
+        must_remove(l, "ana");
         assert_string_equal(members_of(l, "dba"), "");
         assert_string_equal(members_of(l, "ops"), "ben");
 }
@@ -231,6 +240,97 @@ static void rules_are_made_once_and_end_after_they_begin(void **state)
         assert_error(kb_rule_remove(l, "r", TEST_NOW, &test_problem), KB_E_NOT_FOUND);
 }
 
+static void add_rule(struct kb_local *l, const char *name, const char *who)
+{
+        _cleanup_list_ struct kb_list_builder b = {};
+
+        assert_fine(kb_rule_set(l, name, pairs_of(&b, "who", who, NULL), true, TEST_NOW, &test_problem));
+}
+
+/* NULL: there is no such rule. Valid until the next call. */
+static const char *who_of(struct kb_local *l, const char *rule)
+{
+        static char text[256];
+        _cleanup_object_ struct kb_object o = {};
+        int r = kb_object_get(&l->shelf, "rule", rule, &o);
+
+        assert_ok(r);
+        snprintf(text, sizeof(text), "%s", kb_object_text(&o, "who", ""));
+        return r > 0 ? text : NULL;
+}
+
+/* Somebody who gets the name later must not find the way in that was another's. */
+static void no_rule_outlives_whom_it_names(void **state)
+{
+        _cleanup_store_ struct kb_local *l = store_make(store_folder());
+        _cleanup_list_ struct kb_list_builder changed = kb_list_builder_init(65536),
+                                              none = kb_list_builder_init(65536);
+        struct kb_list rules;
+
+        must_add(l, "ana");
+        must_add(l, "ben");
+        add_group(l, "dba", "ana ben");
+        add_rule(l, "alone", "ana");
+        add_rule(l, "both", "ben ana, @dba");
+        add_rule(l, "as-group", "@ana ben");
+        add_rule(l, "other", "anabel @dba");
+        add_rule(l, "dba-only", "@dba");
+        assert_fine(kb_person_remove(l, "ana", TEST_NOW, &changed, &test_problem));
+        assert_null(who_of(l, "alone"));
+        assert_string_equal(who_of(l, "both"), "ben @dba");
+        assert_string_equal(who_of(l, "as-group"), "ben");
+        assert_string_equal(who_of(l, "other"), "anabel @dba");
+        assert_string_equal(members_of(l, "dba"), "ben");
+        rules = kb_list_built(&changed);
+        assert_int_equal(rules.count, 6);
+        assert_string_equal(value_in(rules, "alone"), "");
+        assert_string_equal(value_in(rules, "both"), "ben @dba");
+
+        assert_fine(kb_group_remove(l, "dba", TEST_NOW, &none, &test_problem));
+        assert_null(who_of(l, "dba-only"));
+        assert_string_equal(who_of(l, "both"), "ben");
+        assert_string_equal(who_of(l, "other"), "anabel");
+}
+
+/* What stands in the way of a new document can be taken away by its name, without being read. */
+static void a_damaged_record_is_named_and_can_be_taken_away(void **state)
+{
+        static const struct {
+                const char *kind, *name, *cure;
+        } rows[] = {
+                {"rule", "r", "keybearer rule remove r"},
+                {"group", "dba", "keybearer group remove dba"},
+                {"person", "ana", "keybearer user remove ana"},
+        };
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(rows); i++) {
+                _cleanup_store_ struct kb_local *l = store_make(store_folder());
+                _cleanup_(kb_document_freep) struct kb_document *d = NULL;
+                _cleanup_list_ struct kb_list_builder changed = kb_list_builder_init(65536);
+                uint64_t n;
+                int r;
+
+                must_add(l, "ana");
+                add_group(l, "dba", "ana");
+                add_rule(l, "r", "@dba");
+                assert_int_equal(kb_db_run(l->db, "UPDATE objects SET data = zeroblob(60) WHERE kind = ?",
+                                           "s", rows[i].kind),
+                                 1);
+                r = kb_document_make(l, &d);
+                assert_int_equal(r, -EBADMSG);
+                assert_error(kb_damage_problem(l, &test_problem, r, "reading"), KB_E_STORAGE);
+                assert_non_null(strstr(test_problem.text, rows[i].cure));
+                if (i == 0)
+                        assert_fine(kb_rule_remove(l, rows[i].name, TEST_NOW, &test_problem));
+                else
+                        assert_fine((i == 1 ? kb_group_remove : kb_person_remove)(l, rows[i].name, TEST_NOW,
+                                                                                  &changed, &test_problem));
+                assert_ok(kb_document_make(l, &d));
+                assert_ok(kb_db_number(l->db, &n, "SELECT count(*) FROM ids WHERE gone > 0", ""));
+                assert_int_equal(n, i > 0);
+        }
+}
+
 /* --- the document --- */
 
 static void the_broker_takes_the_document_as_it_is(void **state)
@@ -246,7 +346,7 @@ static void the_broker_takes_the_document_as_it_is(void **state)
         must_add(l, "ben");
         must_add(l, "ana");
         add_group(l, "dba", "ben,ana ben");
-        assert_fine(kb_person_remove(l, "gone", TEST_NOW, &test_problem));
+        must_remove(l, "gone");
         assert_fine(kb_person_set(
                 l, "ana",
                 pairs_of(&b, "full-name", "Ana B", "disabled", "yes", "expires", "2027-01-31", NULL),
@@ -409,6 +509,8 @@ int main(void)
                 cmocka_unit_test(attributes_are_what_the_directory_takes),
                 cmocka_unit_test(members_come_and_go_and_leave_with_the_person),
                 cmocka_unit_test(rules_are_made_once_and_end_after_they_begin),
+                cmocka_unit_test(no_rule_outlives_whom_it_names),
+                cmocka_unit_test(a_damaged_record_is_named_and_can_be_taken_away),
                 cmocka_unit_test(the_broker_takes_the_document_as_it_is),
                 cmocka_unit_test(an_empty_directory_is_a_document_too),
                 cmocka_unit_test(a_large_directory_comes_in_portions),

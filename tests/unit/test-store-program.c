@@ -154,6 +154,25 @@ static void a_role_is_never_for_nothing(void **state)
         assert_admin(&p, KB_E_OK, "ca", "role-set", "web", "server", "yes", "client", "no");
 }
 
+static void who_is_removed_is_in_no_rule_and_the_answer_says_which(void **state)
+{
+        _cleanup_call_ struct kb_call call = {};
+        struct kb_list row;
+        char code[64];
+
+        init_store(code, sizeof(code));
+        assert_admin(&p, KB_E_OK, "user", "add", "ana");
+        assert_admin(&p, KB_E_OK, "user", "add", "ben");
+        assert_admin(&p, KB_E_OK, "rule", "add", "staff", "who", "ana ben");
+        assert_int_equal(admin_ask(&p, &call, &row, "user", "remove", "ana", NULL), KB_E_OK);
+        assert_string_equal(pair_of(row, "rule"), "staff");
+        assert_string_equal(pair_of(row, "who"), "ben");
+        assert_admin(&p, KB_E_OK, "user", "remove", "ben");
+        assert_admin(&p, KB_E_NOT_FOUND, "rule", "show", "staff");
+        assert_admin(&p, KB_E_BAD_REQUEST, "store", "rotate-key", "", "damaged", "perhaps");
+        assert_admin(&p, KB_E_OK, "store", "rotate-key", "", "damaged", "skip");
+}
+
 /* `store init` was answered, and the answer lost: setup is killed, the store with it. */
 static void a_store_whose_secrets_were_lost_is_made_again(void **state)
 {
@@ -590,6 +609,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_certificate_is_issued_renewed_by_asking_and_revoked, start,
                                                 stop),
                 cmocka_unit_test_setup_teardown(a_role_is_never_for_nothing, start, stop),
+                cmocka_unit_test_setup_teardown(who_is_removed_is_in_no_rule_and_the_answer_says_which,
+                                                start, stop),
                 cmocka_unit_test_setup_teardown(a_store_whose_secrets_were_lost_is_made_again, start, stop),
                 cmocka_unit_test_setup_teardown(the_credential_opens_it_at_each_start, start, stop),
                 cmocka_unit_test_setup_teardown(a_passphrase_opens_it_too, start, stop),

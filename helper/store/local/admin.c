@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "helper/store/local/damage.h"
 
 #define WORK_USEC (20 * KB_USEC_PER_SEC)
 #define ROWS_MAX  (KB_FRAME_MAX - 4096)
@@ -107,8 +108,10 @@ const struct kb_admin_row kb_admin_rows[] = {
             "once"),
         ROW("store", "accept", "", "", OLD, kb_admin_store_accept,
             "take an older database for the right one"),
-        LONG("store", "rotate-key", "", "", OPEN, NULL, NULL, kb_admin_store_rotate,
-             "make a new root key and seal everything anew, while running"),
+        LONG("store", "rotate-key", "", "damaged", OPEN, NULL, NULL, kb_admin_store_rotate,
+             "make a new root key and seal everything anew, while running; damaged=skip leaves behind what "
+             "does not "
+             "open"),
         LONG("store", "backup", "", "", OPEN, NULL, NULL, kb_admin_store_backup,
              "a sealed copy of everything: the chunks of its progress"),
         ROW("store", "restore-part", "", "offset! data!", ANY, kb_admin_store_restore_part,
@@ -164,7 +167,7 @@ enum kb_error kb_admin_list(struct kb_admin_call *call, const char *kind,
         int r = kb_object_each(&call->service->local->shelf, kind, kb_admin_text(call, "after", ""), each,
                                call);
 
-        return r < 0 ? kb_problem_errno(&call->problem, r, "listing") : KB_E_OK;
+        return r < 0 ? kb_damage_problem(call->service->local, &call->problem, r, "listing") : KB_E_OK;
 }
 
 enum kb_error kb_admin_show(struct kb_admin_call *call, const char *kind,
@@ -176,7 +179,7 @@ enum kb_error kb_admin_show(struct kb_admin_call *call, const char *kind,
         if (r == 0)
                 return kb_problem(&call->problem, KB_E_NOT_FOUND, "there is no %s %.64s", kind, call->name);
         if (r < 0)
-                return kb_problem_errno(&call->problem, r, "reading the store");
+                return kb_damage_problem(call->service->local, &call->problem, r, "reading");
         each(&o, call);
         return KB_E_OK;
 }

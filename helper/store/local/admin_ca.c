@@ -6,6 +6,7 @@
 
 #include "common/names.h"
 #include "helper/store/local/admin.h"
+#include "helper/store/local/damage.h"
 #include "helper/store/local/pki.h"
 
 enum kb_error kb_admin_ca_create(struct kb_admin_call *call)
@@ -122,7 +123,7 @@ enum kb_error kb_admin_role_set(struct kb_admin_call *call)
                 return error;
         r = kb_object_get(&call->service->local->shelf, "role", call->name, &old);
         if (r < 0)
-                return kb_problem_errno(&call->problem, r, "reading the role");
+                return kb_damage_problem(call->service->local, &call->problem, r, "reading the role");
         return write_role(call, r > 0 ? &old : NULL);
 }
 

@@ -41,6 +41,29 @@ static void add_attributes(struct kb_admin_call *call, const struct kb_object *o
                              kb_object_text(o, attributes->rows[i].name, attributes->rows[i].preset));
 }
 
+/* Answers with the rules that named whoever is gone now, since an administrator will want to look at them.
+ */
+static enum kb_error take_away(struct kb_admin_call *call,
+                               enum kb_error (*how)(struct kb_local *l, const char *name, uint64_t now,
+                                                    struct kb_list_builder *ret_rules,
+                                                    struct kb_problem *problem))
+{
+        _cleanup_list_ struct kb_list_builder rules = kb_list_builder_init(KB_FRAME_MAX / 2);
+        enum kb_error error = how(call->service->local, call->name, call->now, &rules, &call->problem);
+        struct kb_list rest = kb_list_built(&rules);
+        struct kb_span who;
+        const char *name;
+
+        while (error == KB_E_OK && kb_list_next_pair(&rest, &name, &who)) {
+                kb_rows_text(&call->rows, "rule", name);
+                kb_rows_text(&call->rows, "change",
+                             who.size > 0 ? "names one less" : "removed: it named nobody else");
+                kb_rows_secret(&call->rows, "who", who);
+                kb_rows_next(&call->rows);
+        }
+        return error;
+}
+
 /* --- people --- */
 
 /* The password is judged and hashed in the pool; without one there is nothing to do there. */
@@ -147,7 +170,7 @@ enum kb_error kb_admin_user_enable(struct kb_admin_call *call)
 
 enum kb_error kb_admin_user_remove(struct kb_admin_call *call)
 {
-        return kb_person_remove(call->service->local, call->name, call->now, &call->problem);
+        return take_away(call, kb_person_remove);
 }
 
 enum kb_error kb_admin_user_passwd(struct kb_admin_call *call)
@@ -211,7 +234,7 @@ enum kb_error kb_admin_group_show(struct kb_admin_call *call)
 
 enum kb_error kb_admin_group_remove(struct kb_admin_call *call)
 {
-        return kb_group_remove(call->service->local, call->name, call->now, &call->problem);
+        return take_away(call, kb_group_remove);
 }
 
 enum kb_error kb_admin_group_member_add(struct kb_admin_call *call)

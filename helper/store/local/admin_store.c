@@ -5,44 +5,37 @@
 #include <string.h>
 
 #include "helper/store/local/backup.h"
+#include "helper/store/local/damage.h"
 #include "helper/store/local/long_work.h"
 #include "helper/store/local/restore.h"
 #include "helper/store/local/rotate.h"
 
 /* --- rotate-key --- */
 
-struct rotation {
-        struct kb_local *local;
-        uint64_t done, total;
-};
-
 static int rotate_step(void *state, struct kb_progress_record *progress)
 {
-        struct rotation *rotation = state;
-        int n = kb_rotate_step(rotation->local);
+        struct kb_rotation *rotation = state;
+        int r = kb_rotate_step(rotation);
 
-        if (n <= 0)
-                return n;
-        rotation->done += (uint64_t)n;
-        if (rotation->done > rotation->total)
-                rotation->total = rotation->done; /* somebody wrote meanwhile */
         *progress = (struct kb_progress_record){.done = rotation->done, .total = rotation->total};
-        return 1;
+        return r;
 }
 
 static enum kb_error rotate_finish(void *state, struct kb_admin_call *call)
 {
-        const struct rotation *rotation = state;
+        const struct kb_rotation *rotation = state;
 
         kb_rows_number(&call->rows, "root-key", kb_keyring_newest(rotation->local->keys));
-        kb_rows_number(&call->rows, "records", rotation->done);
+        kb_rows_number(&call->rows, "records", rotation->done - rotation->skipped);
+        kb_rows_number(&call->rows, "left-behind", rotation->skipped);
         kb_rows_next(&call->rows);
         return KB_E_OK;
 }
 
 /* Goes on when the peer is gone: half a rotation is worse than one that nobody watched. */
 static const struct kb_long_kind rotate_kind = {
-        .doing = "rotating the root key",
+        .doing = "making a new root key",
+        .when_damaged = "; or leave it behind: keybearer store rotate-key damaged=skip",
         .step = rotate_step,
         .finish = rotate_finish,
         .free = free,
@@ -59,16 +52,21 @@ static bool busy(struct kb_admin_call *call)
 
 void kb_admin_store_rotate(struct kb_admin_call *call)
 {
-        _cleanup_free_ struct rotation *rotation = calloc(1, sizeof(*rotation));
+        _cleanup_free_ struct kb_rotation *rotation = calloc(1, sizeof(*rotation));
+        const char *damaged = kb_admin_text(call, "damaged", "stop");
+        struct kb_local *l = call->service->local;
         int r;
 
         if (busy(call))
                 return;
-        if (rotation)
-                rotation->local = call->service->local;
-        r = rotation ? kb_rotate_begin(rotation->local, &rotation->total) : -ENOMEM;
+        if (strcmp(damaged, "stop") != 0 && strcmp(damaged, "skip") != 0) {
+                kb_admin_answer(call,
+                                kb_problem(&call->problem, KB_E_BAD_REQUEST, "damaged is stop or skip"));
+                return;
+        }
+        r = rotation ? kb_rotate_begin(rotation, l, strcmp(damaged, "skip") == 0) : -ENOMEM;
         if (r < 0)
-                kb_admin_answer(call, kb_problem_errno(&call->problem, r, "making a new root key"));
+                kb_admin_answer(call, kb_damage_problem(l, &call->problem, r, rotate_kind.doing));
         else
                 kb_long_start(call, &rotate_kind, take_ptr(rotation));
 }
@@ -124,8 +122,9 @@ void kb_admin_store_backup(struct kb_admin_call *call)
         if (kb_rotate_unfinished(call->service->local)) {
                 kb_admin_answer(
                         call,
-                        kb_problem(&call->problem, KB_E_CONFLICT,
-                                   "a rotation was interrupted: run `keybearer store rotate-key` first"));
+                        kb_problem(
+                                &call->problem, KB_E_CONFLICT,
+                                "a new root key is half made: finish it with `keybearer store rotate-key`"));
                 return;
         }
         s = calloc(1, sizeof(*s));

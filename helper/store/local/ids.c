@@ -120,8 +120,8 @@ enum kb_error kb_ids_take(struct kb_local *l, const char *kind, const char *name
         return KB_E_OK;
 }
 
-int kb_ids_bury(struct kb_local *l, uint32_t id, uint64_t now)
+int kb_ids_bury(struct kb_local *l, const char *kind, const char *name, uint64_t now)
 {
-        return kb_db_run(l->db, "UPDATE ids SET gone = ? WHERE id = ? AND gone = 0", "uu", now,
-                         (uint64_t)id);
+        return kb_db_run(l->db, "UPDATE ids SET gone = ? WHERE kind = ? AND name = ? AND gone = 0", "uss",
+                         now, kind, name);
 }

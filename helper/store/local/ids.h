@@ -20,5 +20,5 @@ bool kb_ids_parse_range(const char *text, struct kb_id_range *ret);
 enum kb_error kb_ids_take(struct kb_local *l, const char *kind, const char *name, struct kb_id_range range,
                           uint32_t wished, uint32_t *ret, struct kb_problem *problem);
 
-/* Leaves a tombstone. */
-int kb_ids_bury(struct kb_local *l, uint32_t id, uint64_t now) _must_check_;
+/* Leaves a tombstone for the id of that name. */
+int kb_ids_bury(struct kb_local *l, const char *kind, const char *name, uint64_t now) _must_check_;

@@ -2,6 +2,8 @@
 #include "helper/store/local/keyring.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FORMAT    1
@@ -13,6 +15,7 @@ struct kb_keyring {
                 uint8_t root[KB_KEY_SIZE];
         } keys[KB_KEYRING_MAX]; /* oldest first */
         unsigned n;
+        struct kb_damage *damage; /* not a key: opening leaves the keys as they are */
 };
 
 int kb_keyring_new(struct kb_keyring **ret)
@@ -21,13 +24,32 @@ int kb_keyring_new(struct kb_keyring **ret)
 
         if (!k)
                 return -ENOMEM;
+        k->damage = calloc(1, sizeof(*k->damage));
+        if (!k->damage) {
+                kb_secret_free(k);
+                return -ENOMEM;
+        }
         *ret = k;
         return 0;
 }
 
 void kb_keyring_free(struct kb_keyring *k)
 {
+        if (k)
+                free(k->damage);
         kb_secret_free(k);
+}
+
+void kb_keyring_blame(const struct kb_keyring *k, const struct kb_place *place)
+{
+        snprintf(k->damage->purpose, sizeof(k->damage->purpose), "%s", place->purpose);
+        snprintf(k->damage->name, sizeof(k->damage->name), "%s", place->name);
+        k->damage->version = place->version;
+}
+
+const struct kb_damage *kb_keyring_damage(const struct kb_keyring *k)
+{
+        return k->damage;
 }
 
 int kb_keyring_add(struct kb_keyring *k, uint64_t generation, const uint8_t root[KB_KEY_SIZE])
@@ -130,8 +152,8 @@ int kb_keyring_seal(const struct kb_keyring *k, const struct kb_place *place, st
         return r;
 }
 
-int kb_keyring_open(const struct kb_keyring *k, uint64_t generation, const struct kb_place *place,
-                    struct kb_span sealed, struct kb_writer *to)
+static int open_record(const struct kb_keyring *k, uint64_t generation, const struct kb_place *place,
+                       struct kb_span sealed, struct kb_writer *to)
 {
         _cleanup_writer_ struct kb_writer context = kb_writer_init(2048);
         const size_t head = 1 + SALT_SIZE + KB_NONCE_SIZE;
@@ -148,5 +170,15 @@ int kb_keyring_open(const struct kb_keyring *k, uint64_t generation, const struc
         r = kb_crypto_open(key, sealed.data + 1 + SALT_SIZE, KB_SPAN(context.data, context.size),
                            KB_SPAN(sealed.data + head, sealed.size - head), to);
         kb_wipe(key, sizeof(key));
+        return r;
+}
+
+int kb_keyring_open(const struct kb_keyring *k, uint64_t generation, const struct kb_place *place,
+                    struct kb_span sealed, struct kb_writer *to)
+{
+        int r = open_record(k, generation, place, sealed, to);
+
+        if (r == -EBADMSG || r == -ENOKEY)
+                kb_keyring_blame(k, place);
         return r;
 }

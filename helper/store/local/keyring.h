@@ -30,6 +30,13 @@ struct kb_place {
         uint64_t version;
 };
 
+/* The record that did not open last: with it one damaged among thousands has a name. name "": all did. */
+struct kb_damage {
+        char purpose[65];
+        char name[520];
+        uint64_t version;
+};
+
 int kb_keyring_new(struct kb_keyring **ret) _must_check_;
 void kb_keyring_free(struct kb_keyring *k); /* wipes */
 KB_DEFINE_CLEANUP(struct kb_keyring, kb_keyring_free);
@@ -54,3 +61,7 @@ int kb_keyring_seal(const struct kb_keyring *k, const struct kb_place *place, st
                     struct kb_writer *to) _must_check_;
 int kb_keyring_open(const struct kb_keyring *k, uint64_t generation, const struct kb_place *place,
                     struct kb_span sealed, struct kb_writer *to) _must_check_;
+
+/* Who finds out otherwise that a record is not what it should be says so here. */
+void kb_keyring_blame(const struct kb_keyring *k, const struct kb_place *place);
+const struct kb_damage *kb_keyring_damage(const struct kb_keyring *k);

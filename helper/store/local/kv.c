@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/names.h"
+#include "helper/store/local/damage.h"
 
 void kb_kv_secret_done(struct kb_kv_secret *s)
 {
@@ -156,7 +157,7 @@ enum kb_error kb_kv_get(struct kb_local *l, const char *path, uint64_t version, 
                 return absent(problem, path, number, "is deleted");
         if (r > 0)
                 r = open_version(l, path, &q, ret);
-        return r < 0 ? kb_problem_errno(problem, r, "reading the secret") : KB_E_OK;
+        return r < 0 ? kb_damage_problem(l, problem, r, "reading the secret") : KB_E_OK;
 }
 
 /* --- taking away and giving back --- */

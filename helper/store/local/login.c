@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "helper/store/local/damage.h"
 #include "helper/store/local/document.h"
 #include "helper/store/local/password.h"
 #include "helper/store/local/service.h"
@@ -47,7 +48,7 @@ static struct login *login_new(struct kb_service *s, struct kb_request *request,
         int r = g ? kb_object_get(&s->local->shelf, "person", user, &g->person) : -ENOMEM;
 
         if (r < 0) {
-                kb_problem_errno(&problem, r, "reading the person");
+                kb_damage_problem(s->local, &problem, r, "reading the person");
                 kb_service_fail(request, &problem);
                 login_free(g);
                 return NULL;
@@ -246,7 +247,7 @@ void kb_local_directory(struct kb_request *request, void *context)
         if (r >= 0)
                 r = refresh_document(s, version);
         if (r < 0) {
-                kb_problem_errno(&problem, r, "reading the directory");
+                kb_damage_problem(s->local, &problem, r, "reading the directory");
                 kb_service_fail(request, &problem);
         } else if (q.part >= kb_document_parts(s->document))
                 kb_request_fail(request, KB_E_BAD_REQUEST, "there are %u portions",

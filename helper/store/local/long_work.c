@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "helper/store/local/damage.h"
 struct kb_long_work {
         struct kb_admin_call *call;
         const struct kb_long_kind *kind;
@@ -24,9 +25,11 @@ static void end(struct kb_long_work *work, int r)
         struct kb_admin_call *call = work->call;
         enum kb_error error = KB_E_OK;
 
-        if (r < 0)
-                error = kb_problem_errno(&call->problem, r, work->kind->doing);
-        else if (work->kind->finish)
+        if (r < 0) {
+                error = kb_damage_problem(call->service->local, &call->problem, r, work->kind->doing);
+                if (work->kind->when_damaged && (r == -EBADMSG || r == -ENOKEY))
+                        kb_problem_add(&call->problem, work->kind->when_damaged);
+        } else if (work->kind->finish)
                 error = work->kind->finish(work->state, call);
         call->service->work = NULL;
         work->call = NULL;

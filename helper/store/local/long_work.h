@@ -10,8 +10,9 @@
 #include "helper/store/local/admin.h"
 
 struct kb_long_kind {
-        const char *doing; /* "backing up": for problems */
-        bool needs_peer;   /* pointless when nobody listens any more: ends then */
+        const char *doing;        /* "backing up": for problems */
+        const char *when_damaged; /* what to do about a record that does not open; NULL: nothing else */
+        bool needs_peer;          /* pointless when nobody listens any more: ends then */
 
         /* 1: not done yet, and *progress is filled; 0: done; or a negative errno. */
         int (*step)(void *state, struct kb_progress_record *progress);

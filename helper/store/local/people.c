@@ -8,6 +8,8 @@
 
 #include "common/clock.h"
 #include "common/names.h"
+#include "helper/store/local/damage.h"
+#include "helper/store/local/members.h"
 
 #define PAIRS_MAX (400 * 1024)
 
@@ -165,7 +167,7 @@ static enum kb_error get(struct kb_local *l, const char *kind, const char *name,
 
         if (r == 0)
                 return kb_problem(problem, KB_E_NOT_FOUND, "there is no %s %.64s", kind, name);
-        return r < 0 ? kb_problem_errno(problem, r, "reading the directory") : KB_E_OK;
+        return r < 0 ? kb_damage_problem(l, problem, r, "reading the directory") : KB_E_OK;
 }
 
 /* Writes an object with some attributes changed, and ends the transaction. */
@@ -185,7 +187,7 @@ static enum kb_error put(struct kb_local *l, struct kb_transaction *t, const cha
         if (r == -EEXIST)
                 return kb_problem(problem, KB_E_CONFLICT,
                                   "the %s %s exists already, or was changed meanwhile", kind, name);
-        return r < 0 ? kb_problem_errno(problem, r, "writing the directory") : KB_E_OK;
+        return r < 0 ? kb_damage_problem(l, problem, r, "writing the directory") : KB_E_OK;
 }
 
 static enum kb_error change(struct kb_local *l, const char *kind, const struct kb_object *old,
@@ -195,7 +197,7 @@ static enum kb_error change(struct kb_local *l, const char *kind, const struct k
         int r = kb_db_begin(l->db, &t);
 
         if (r < 0)
-                return kb_problem_errno(problem, r, "writing the directory");
+                return kb_damage_problem(l, problem, r, "writing the directory");
         return put(l, &t, kind, old->name, old, changes, now, problem);
 }
 
@@ -203,7 +205,7 @@ static enum kb_error begin(struct kb_local *l, struct kb_transaction *t, struct 
 {
         int r = kb_db_begin(l->db, t);
 
-        return r < 0 ? kb_problem_errno(problem, r, "writing the directory") : KB_E_OK;
+        return r < 0 ? kb_damage_problem(l, problem, r, "writing the directory") : KB_E_OK;
 }
 
 static enum kb_error commit(struct kb_local *l, struct kb_transaction *t, int r, uint64_t now,
@@ -213,7 +215,7 @@ static enum kb_error commit(struct kb_local *l, struct kb_transaction *t, int r,
                 r = kb_local_touch_directory(l);
         if (r >= 0)
                 r = kb_db_commit(t);
-        return r < 0 ? kb_problem_errno(problem, r, "writing the directory") : KB_E_OK;
+        return r < 0 ? kb_damage_problem(l, problem, r, "writing the directory") : KB_E_OK;
 }
 
 /* The attributes that were typed, and an id. */
@@ -284,104 +286,30 @@ enum kb_error kb_person_set_hash(struct kb_local *l, const struct kb_object *per
         return change(l, "person", person, kb_list_built(&changes), now, problem);
 }
 
-static bool has_word(const char *words, const char *wanted)
+/* Takes the object away, and its name from wherever it stands. It may be damaged: it is not read. */
+static enum kb_error take_away(struct kb_local *l, const char *kind, const char *name, uint64_t now,
+                               struct kb_list_builder *ret_rules, struct kb_problem *problem)
 {
-        char word[KB_USER_NAME_MAX + 1];
-
-        while (kb_next_word(&words, word, sizeof(word)))
-                if (strcmp(word, wanted) == 0)
-                        return true;
-        return false;
-}
-
-static void add_word(struct kb_writer *w, const char *word)
-{
-        if (w->size > 0)
-                kb_write_raw(w, KB_SPAN_STRING(" "));
-        kb_write_raw(w, KB_SPAN_STRING(word));
-}
-
-/* The words without one of them, then perhaps with it at the end. */
-static int change_words(const char *words, const char *wanted, bool member, struct kb_writer *ret)
-{
-        char word[KB_USER_NAME_MAX + 1];
-
-        while (kb_next_word(&words, word, sizeof(word)))
-                if (strcmp(word, wanted) != 0)
-                        add_word(ret, word);
-        if (member)
-                add_word(ret, wanted);
-        kb_write_raw(ret, KB_SPAN("", 1));
-        return kb_writer_end(ret);
-}
-
-static int put_members(struct kb_local *l, const struct kb_object *group, const char *person, bool member,
-                       uint64_t now)
-{
-        _cleanup_list_ struct kb_list_builder changes = kb_list_builder_init(PAIRS_MAX),
-                                              pairs = kb_list_builder_init(PAIRS_MAX);
-        _cleanup_writer_ struct kb_writer words = kb_writer_init(PAIRS_MAX);
-        int r = change_words(kb_object_text(group, "members", ""), person, member, &words);
-
-        if (r < 0)
-                return r;
-        kb_list_add_text(&changes, "members", (const char *)words.data);
-        r = kb_object_merge(group, kb_list_built(&changes), &pairs);
-        return r < 0 ? r
-                     : kb_object_put(&l->shelf, "group", group->name, group->version, kb_list_built(&pairs),
-                                     now);
-}
-
-/* The groups that somebody is in, one after the other: changing them while walking them is not allowed. */
-struct first_group {
-        const char *person;
-        struct kb_object found;
-};
-
-static int find_group(struct kb_object *o, void *userdata)
-{
-        struct first_group *first = userdata;
-
-        if (!has_word(kb_object_text(o, "members", ""), first->person))
-                return 0;
-        first->found = *o;
-        *o = (struct kb_object){};
-        return 1;
-}
-
-static int leave_groups(struct kb_local *l, const char *person, uint64_t now)
-{
+        _cleanup_transaction_ struct kb_transaction t = {};
+        enum kb_error error = begin(l, &t, problem);
         int r;
 
-        do {
-                struct first_group first = {.person = person};
-
-                r = kb_object_each(&l->shelf, "group", "", find_group, &first);
-                if (r > 0)
-                        r = put_members(l, &first.found, person, false, now);
-                kb_object_done(&first.found);
-        } while (r > 0);
-        return r;
+        if (error != KB_E_OK)
+                return error;
+        r = kb_object_remove(&l->shelf, kind, name);
+        if (r == 0)
+                return kb_problem(problem, KB_E_NOT_FOUND, "there is no %s %.64s", kind, name);
+        if (r >= 0)
+                r = kb_members_leave(l, name, now, ret_rules);
+        if (r >= 0)
+                r = kb_ids_bury(l, kind, name, now);
+        return commit(l, &t, r, now, problem);
 }
 
 enum kb_error kb_person_remove(struct kb_local *l, const char *name, uint64_t now,
-                               struct kb_problem *problem)
+                               struct kb_list_builder *ret_rules, struct kb_problem *problem)
 {
-        _cleanup_transaction_ struct kb_transaction t = {};
-        _cleanup_object_ struct kb_object old = {};
-        enum kb_error error = get(l, "person", name, &old, problem);
-        int r;
-
-        if (error == KB_E_OK)
-                error = begin(l, &t, problem);
-        if (error != KB_E_OK)
-                return error;
-        r = leave_groups(l, name, now);
-        if (r >= 0)
-                r = kb_object_remove(&l->shelf, "person", name);
-        if (r >= 0)
-                r = kb_ids_bury(l, (uint32_t)kb_object_number(&old, "uid", 0), now);
-        return commit(l, &t, r, now, problem);
+        return take_away(l, "person", name, now, ret_rules, problem);
 }
 
 /* --- groups --- */
@@ -427,21 +355,10 @@ enum kb_error kb_group_add(struct kb_local *l, const char *name, struct kb_list 
         return put(l, &t, "group", name, NULL, kb_list_built(&pairs), now, problem);
 }
 
-enum kb_error kb_group_remove(struct kb_local *l, const char *name, uint64_t now, struct kb_problem *problem)
+enum kb_error kb_group_remove(struct kb_local *l, const char *name, uint64_t now,
+                              struct kb_list_builder *ret_rules, struct kb_problem *problem)
 {
-        _cleanup_transaction_ struct kb_transaction t = {};
-        _cleanup_object_ struct kb_object old = {};
-        enum kb_error error = get(l, "group", name, &old, problem);
-        int r;
-
-        if (error == KB_E_OK)
-                error = begin(l, &t, problem);
-        if (error != KB_E_OK)
-                return error;
-        r = kb_object_remove(&l->shelf, "group", name);
-        if (r >= 0)
-                r = kb_ids_bury(l, (uint32_t)kb_object_number(&old, "gid", 0), now);
-        return commit(l, &t, r, now, problem);
+        return take_away(l, "group", name, now, ret_rules, problem);
 }
 
 enum kb_error kb_group_member(struct kb_local *l, const char *group, const char *person, bool member,
@@ -455,10 +372,10 @@ enum kb_error kb_group_member(struct kb_local *l, const char *group, const char 
                 error = get(l, "person", person, &who, problem);
         if (error != KB_E_OK)
                 return error;
-        if (has_word(kb_object_text(&old, "members", ""), person) == member)
+        if (kb_words_have(kb_object_text(&old, "members", ""), person) == member)
                 return KB_E_OK;
         error = begin(l, &t, problem);
-        return error == KB_E_OK ? commit(l, &t, put_members(l, &old, person, member, now), now, problem)
+        return error == KB_E_OK ? commit(l, &t, kb_members_put(l, &old, person, member, now), now, problem)
                                 : error;
 }
 

@@ -36,15 +36,15 @@ enum kb_error kb_person_set(struct kb_local *l, const char *name, struct kb_list
 enum kb_error kb_person_set_hash(struct kb_local *l, const struct kb_object *person, const char *hash,
                                  bool change_again, uint64_t now, struct kb_problem *problem);
 
-/* Leaves every group, and a tombstone. */
+/* Leaves every group and every rule, and a tombstone. The rules: see kb_members_leave(). */
 enum kb_error kb_person_remove(struct kb_local *l, const char *name, uint64_t now,
-                               struct kb_problem *problem);
+                               struct kb_list_builder *ret_rules, struct kb_problem *problem);
 
 enum kb_error kb_group_add(struct kb_local *l, const char *name, struct kb_list attributes,
                            struct kb_id_range range, uint32_t gid, uint64_t now, uint32_t *ret_gid,
                            struct kb_problem *problem);
 enum kb_error kb_group_remove(struct kb_local *l, const char *name, uint64_t now,
-                              struct kb_problem *problem);
+                              struct kb_list_builder *ret_rules, struct kb_problem *problem);
 
 /* One who is a member already, or is none: no error. The person must exist to be added. */
 enum kb_error kb_group_member(struct kb_local *l, const char *group, const char *person, bool member,

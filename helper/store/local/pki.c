@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "helper/store/local/damage.h"
 
 #define BACKDATE_SEC 30 /* for those whose clock is behind ours */
 #define FIELDS_MAX   (8 * KB_PEM_MAX)
@@ -214,7 +215,7 @@ static enum kb_error get_role(struct kb_local *l, const char *name, struct kb_ob
         if (r == 0)
                 return kb_problem(problem, KB_E_NOT_FOUND, "there is no role %.64s: `keybearer ca role-set`",
                                   name);
-        return r < 0 ? kb_problem_errno(problem, r, "reading the role") : KB_E_OK;
+        return r < 0 ? kb_damage_problem(l, problem, r, "reading the role") : KB_E_OK;
 }
 
 enum kb_error kb_pki_issue(struct kb_local *l, const char *role_name, struct kb_list parameters,

@@ -38,14 +38,15 @@ const unsigned kb_schema_size = KB_ARRAY_SIZE(kb_schema);
 
 const struct kb_sealed_table kb_sealed_tables[] = {
         {
-                .select = "SELECT rowid, 'kv', path, version, generation, data FROM versions"
-                          " WHERE generation < ? AND data IS NOT NULL LIMIT ?",
+                .select =
+                        "SELECT rowid, 'kv', path, version, generation, data FROM versions"
+                        " WHERE generation < ?1 AND rowid > ?2 AND data IS NOT NULL ORDER BY rowid LIMIT ?3",
                 .update = "UPDATE versions SET generation = ?2, data = ?3 WHERE rowid = ?1",
                 .count = "SELECT count(*) FROM versions WHERE generation < ? AND data IS NOT NULL",
         },
         {
                 .select = "SELECT rowid, kind, name, version, generation, data FROM objects"
-                          " WHERE generation < ? LIMIT ?",
+                          " WHERE generation < ?1 AND rowid > ?2 ORDER BY rowid LIMIT ?3",
                 .update = "UPDATE objects SET generation = ?2, data = ?3 WHERE rowid = ?1",
                 .count = "SELECT count(*) FROM objects WHERE generation < ?",
         },

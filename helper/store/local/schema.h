@@ -13,8 +13,8 @@ extern const unsigned kb_schema_size;
 
 /* The tables that hold sealed records: what rotating the root key has to seal anew. */
 struct kb_sealed_table {
-        const char *select; /* rowid, purpose, name, version, generation, data of rows older than ?1, at most
-                               ?2 */
+        const char *select; /* rowid, purpose, name, version, generation, data of rows older than ?1, from
+                               behind rowid ?2 on, at most ?3 */
         const char *update; /* generation ?2 and data ?3 for rowid ?1 */
         const char *count;  /* rows with data older than ?1 */
 };

@@ -106,12 +106,11 @@ static int auth_key(const uint8_t seed[KB_SLOT_SEED_SIZE], uint8_t ret[KB_KEY_SI
                               KB_SPAN_STRING("slot"), ret);
 }
 
-/* Puts the newest root key into a box for one slot. */
-static int box_root(struct kb_local *l, const char *name, struct kb_span public,
+/* Puts the root key of one generation into a box for one slot. */
+static int box_root(struct kb_local *l, const char *name, uint64_t generation, struct kb_span public,
                     const uint8_t auth[KB_KEY_SIZE])
 {
         _cleanup_writer_ struct kb_writer box = kb_writer_init(512), context = kb_writer_init(512);
-        uint64_t generation = kb_keyring_newest(l->keys);
         uint8_t mac[KB_KEY_SIZE];
         int r;
 
@@ -173,8 +172,22 @@ static int slot_keys(const struct kb_object *o, struct kb_span in_table, struct 
 {
         if (!kb_list_find(o->pairs, "public", ret_public) || !kb_list_find(o->pairs, "auth", ret_auth) ||
             ret_auth->size != KB_KEY_SIZE || !kb_secret_equal(*ret_public, in_table))
-                return -EUCLEAN;
+                return -EBADMSG;
         return 0;
+}
+
+static int box_newest(struct kb_local *l, struct kb_query *q)
+{
+        _cleanup_object_ struct kb_object o = {};
+        const struct kb_place place = {"slot", kb_query_string(q, 0), 0};
+        struct kb_span public, auth;
+        int r = kb_object_get(&l->shelf, "slot", place.name, &o);
+
+        if (r >= 0)
+                r = r == 0 ? -EBADMSG : slot_keys(&o, kb_query_blob(q, 1), &public, &auth);
+        if (r == -EBADMSG)
+                kb_keyring_blame(l->keys, &place);
+        return r < 0 ? r : box_root(l, place.name, kb_keyring_newest(l->keys), public, auth.data);
 }
 
 int kb_slot_box_all(struct kb_local *l)
@@ -182,16 +195,19 @@ int kb_slot_box_all(struct kb_local *l)
         _cleanup_query_ struct kb_query q = {};
         int r = kb_db_query(l->db, &q, "SELECT name, public FROM slots", "");
 
-        while (r >= 0 && (r = kb_query_next(&q)) > 0) {
-                _cleanup_object_ struct kb_object o = {};
-                struct kb_span public, auth;
+        while (r >= 0 && (r = kb_query_next(&q)) > 0)
+                r = box_newest(l, &q);
+        return r;
+}
 
-                r = kb_object_get(&l->shelf, "slot", kb_query_string(&q, 0), &o);
-                if (r >= 0)
-                        r = r == 0 ? -EUCLEAN : slot_keys(&o, kb_query_blob(&q, 1), &public, &auth);
-                if (r >= 0)
-                        r = box_root(l, kb_query_string(&q, 0), public, auth.data);
-        }
+/* While a rotation is unfinished there are two root keys, and records under each. */
+static int box_each(struct kb_local *l, const char *name, struct kb_span public,
+                    const uint8_t auth[KB_KEY_SIZE])
+{
+        int r = 0;
+
+        for (uint64_t g = kb_keyring_newest(l->keys); r >= 0 && kb_keyring_has(l->keys, g); g--)
+                r = box_root(l, name, g, public, auth);
         return r;
 }
 
@@ -225,7 +241,7 @@ enum kb_error kb_slot_add(struct kb_local *l, const struct kb_slot *slot,
                 r = kb_object_put(&l->shelf, "slot", slot->name, 0, kb_list_built(&pairs), slot->created);
         }
         if (r >= 0)
-                r = box_root(l, slot->name, KB_SPAN(public, sizeof(public)), auth);
+                r = box_each(l, slot->name, KB_SPAN(public, sizeof(public)), auth);
         kb_wipe(auth, sizeof(auth));
         if (r == -EEXIST)
                 return kb_problem(problem, KB_E_CONFLICT, "there is a slot %s already", slot->name);

@@ -187,8 +187,7 @@ static void on_unit_changed(const char *unit, const char *invocation, void *user
         struct kb_broker *broker = userdata;
 
         kb_grants_end_consumer(broker->grants, KB_CONSUMER_UNIT, unit, invocation);
-        if (!invocation[0])
-                kb_unit_folder_remove(broker, unit);
+        kb_unit_folder_check(broker, unit);
 }
 
 static void on_units_lost(void *userdata)

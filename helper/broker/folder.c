@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "helper/grant/format.h"
-#include "helper/grant/publish.h"
 #include "helper/grant/sdcred.h"
 
 #define FILES_MAX 256 /* of one consumer, all its credentials together */
@@ -15,7 +14,7 @@ struct kb_folder {
         char names[FILES_MAX][2 * KB_CREDENTIAL_NAME_MAX + 2];
         struct kb_writer wholes[FILES_MAX]; /* of the files that are a whole secret */
         size_t n;
-        bool overflow;
+        int error; /* the first */
 };
 
 struct kb_folder *kb_folder_new(void)
@@ -36,7 +35,7 @@ void kb_folder_free(struct kb_folder *folder)
 static struct kb_publish_file *next_file(struct kb_folder *f, const char *credential, const char *field)
 {
         if (f->n == FILES_MAX) {
-                f->overflow = true;
+                f->error = -E2BIG;
                 return NULL;
         }
         snprintf(f->names[f->n], sizeof(f->names[f->n]), "%s%s%s", credential, field[0] ? "." : "", field);
@@ -55,6 +54,8 @@ static void add_whole(struct kb_folder *f, const struct kb_held *held, const str
                 kb_writer_done(&whole);
                 return;
         }
+        if (whole.size == 0)
+                f->error = -ENODATA;
         file = next_file(f, held->grant.credential, "");
         if (!file) {
                 kb_writer_done(&whole);
@@ -64,12 +65,24 @@ static void add_whole(struct kb_folder *f, const struct kb_held *held, const str
         file->value = KB_SPAN(whole.data, whole.size);
 }
 
+/* Where the files of a lease are: of the one before the offered one, in the folder before that was offered.
+ */
+static void carry(struct kb_folder *f, const struct kb_held *held, const struct kb_lease *lease)
+{
+        struct kb_publish_file *file = next_file(f, held->grant.credential, "");
+
+        if (!file)
+                return;
+        file->carried = true;
+        file->from = lease->role == KB_LEASE_CURRENT ? held->before : 0;
+}
+
 void kb_folder_add(struct kb_folder *f, const struct kb_held *held)
 {
-        const struct kb_lease *lease = kb_grant_newest(&held->grant);
+        const struct kb_lease *lease = kb_grants_shown(held);
 
         if (!lease->fields) { /* handed out before a restart of ours: what the folder has stays */
-                next_file(f, held->grant.credential, "");
+                carry(f, held, lease);
                 return;
         }
         add_whole(f, held, lease->fields);
@@ -82,7 +95,13 @@ void kb_folder_add(struct kb_folder *f, const struct kb_held *held)
         }
 }
 
+int kb_folder_publish_beside(const struct kb_folder *f, int base_fd, const char *name, uid_t uid, gid_t gid,
+                             struct kb_publish_keep keep)
+{
+        return f->error < 0 ? f->error : kb_publish_beside(base_fd, name, f->files, f->n, uid, gid, keep);
+}
+
 int kb_folder_publish(const struct kb_folder *f, int base_fd, const char *name, uid_t uid, gid_t gid)
 {
-        return f->overflow ? -E2BIG : kb_publish(base_fd, name, f->files, f->n, uid, gid);
+        return kb_folder_publish_beside(f, base_fd, name, uid, gid, (struct kb_publish_keep){NULL, 0});
 }

@@ -8,7 +8,6 @@
 #include "common/crashpoint.h"
 #include "helper/broker/stale.h"
 #include "helper/broker/stores.h"
-#include "helper/broker/unit_folder.h"
 #include "helper/broker/user_folder.h"
 
 /* --- life of a step --- */
@@ -139,7 +138,7 @@ static void reject(struct kb_held *held, uint32_t lease, enum kb_error error, co
                 held->refusal = error;
 }
 
-static void on_first_published(int r, bool notifies_reload, void *userdata)
+static void on_first_published(int r, const struct kb_unit_folder_made *made, void *userdata)
 {
         struct kb_step *s = userdata;
 

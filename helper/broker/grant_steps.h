@@ -9,6 +9,7 @@
 #include "common/protocol.h"
 #include "helper/broker/grants.h"
 #include "helper/broker/store_client.h"
+#include "helper/broker/unit_folder.h"
 
 /*
  * One thing under way for one grant. It lives from kb_step_begin() until the state machine was told what
@@ -21,8 +22,9 @@ struct kb_step {
         struct kb_store_call *call;
         bool tells;     /* the consumer, so it counts for MaxParallel= */
         bool answers;   /* the consumer says itself when it uses what it was told of */
-        bool published; /* new values are in the unit's folder */
-        bool lent;      /* log or PID 1 have it, and call back even when the broker goes down meanwhile */
+        bool published; /* new values are in the unit's folder: */
+        struct kb_unit_folder_made made;
+        bool lent; /* log or PID 1 have it, and call back even when the broker goes down meanwhile */
 
         /* of a fetch, between the store's answer and the log's */
         void *frame;

@@ -8,6 +8,7 @@
 #include <syslog.h>
 
 #include "helper/broker/grant_steps.h"
+#include "helper/broker/unit_folder.h"
 #include "helper/broker/units.h"
 #include "helper/broker/user_folder.h"
 #include "helper/log/ledger.h"
@@ -58,6 +59,13 @@ struct kb_held *kb_grants_find_id(const struct kb_grants *grants, uint64_t id)
                 if (grants->held[i]->grant.id == id)
                         return grants->held[i];
         return NULL;
+}
+
+const struct kb_lease *kb_grants_shown(const struct kb_held *held)
+{
+        const struct kb_lease *current = kb_grant_lease_in(&held->grant, KB_LEASE_CURRENT);
+
+        return held->offers || held->grant.told || !current ? kb_grant_newest(&held->grant) : current;
 }
 
 static void held_free(struct kb_held *held)
@@ -305,6 +313,8 @@ void kb_grants_end(struct kb_held *held)
         kb_grant_end(&held->grant, kb_now_boottime());
         if (held->consumer == KB_CONSUMER_USER)
                 kb_user_folder_update(held->broker, held->grant.consumer, held->grant.instance);
+        if (held->consumer == KB_CONSUMER_UNIT)
+                kb_unit_folder_check(held->broker, held->grant.consumer);
         kb_issue_settle(held);
         kb_grants_advance(held);
 }

@@ -21,14 +21,16 @@ struct kb_held {
         struct kb_credential *credential; /* as it was asked for; NULL when restored without its file */
         char request[17];                 /* of whoever asked first */
 
-        struct kb_issue *waiting; /* for the first answer */
-        struct kb_step *steps;    /* under way */
-        uint64_t issued;          /* CLOCK_REALTIME of the first lease */
-        char problem[256];        /* why the last step failed, for people */
-        enum kb_error refusal;    /* why it is taken back at once, KB_E_OK when it is not */
-        uint64_t unheld;          /* of a person: since when no session holds it, 0 while one does */
-        bool ready;               /* its values may be let out */
-        bool refilling;           /* refill.c is at it */
+        struct kb_issue *waiting;  /* for the first answer */
+        struct kb_step *steps;     /* under way */
+        uint64_t issued;           /* CLOCK_REALTIME of the first lease */
+        char problem[256];         /* why the last step failed, for people */
+        enum kb_error refusal;     /* why it is taken back at once, KB_E_OK when it is not */
+        uint64_t unheld;           /* of a person: since when no session holds it, 0 while one does */
+        unsigned long long before; /* while one is offered: the number of the folder without it; 0: none */
+        bool offers;               /* the offered lease is, or is to be, in the folder */
+        bool ready;                /* its values may be let out */
+        bool refilling;            /* refill.c is at it */
         bool refill_failed;
 };
 
@@ -50,6 +52,12 @@ struct kb_held *kb_grants_find(const struct kb_grants *grants, enum kb_consumer 
 /* Whether this consumer holds anything that was not taken back. */
 bool kb_grants_lives(const struct kb_grants *grants, enum kb_consumer consumer, const char *name);
 struct kb_held *kb_grants_find_id(const struct kb_grants *grants, uint64_t id);
+
+/*
+ * The lease whose values belong into the consumer's folder, NULL when there is none: the offered one from
+ * the moment on when it is this grant's turn to be told of.
+ */
+const struct kb_lease *kb_grants_shown(const struct kb_held *held);
 
 /* A new grant in state asked; kb_grants_advance() starts its fetch. 0 or -ENOMEM. */
 int kb_grants_add(struct kb_grants *grants, const struct kb_issue_request *request, struct kb_held **ret);

@@ -5,29 +5,36 @@
 
 #include "helper/broker/grant_steps.h"
 #include "helper/broker/systemd.h"
-#include "helper/broker/unit_folder.h"
 #include "helper/broker/user_folder.h"
 
 /* --- MaxParallel= --- */
 
-/* Units that are being told of new values of this credential now. */
+/* Who is being told of new values now. */
 struct crowd {
-        const char *credential;
-        unsigned n;
+        const struct kb_held *asks;
+        unsigned same_credential;
+        unsigned same_unit;
 };
 
 static void count_told(struct kb_held *held, void *userdata)
 {
         struct crowd *crowd = userdata;
+        const struct kb_grant *g = &held->grant, *asks = &crowd->asks->grant;
+        unsigned n = 0;
 
-        if (strcmp(held->grant.credential, crowd->credential) == 0)
-                for (const struct kb_step *s = held->steps; s; s = s->next)
-                        crowd->n += s->tells;
+        for (const struct kb_step *s = held->steps; s; s = s->next)
+                n += s->tells;
+        if (strcmp(g->credential, asks->credential) == 0)
+                crowd->same_credential += n;
+        if (held->consumer == crowd->asks->consumer && strcmp(g->consumer, asks->consumer) == 0)
+                crowd->same_unit += n;
 }
 
+/* A unit hears of one credential at a time: or a reload that went well would make it use one whose own
+ * failed. */
 bool kb_rotation_must_wait(const struct kb_held *held, const struct kb_grant_step *step)
 {
-        struct crowd crowd = {.credential = held->grant.credential};
+        struct crowd crowd = {.asks = held};
 
         if (held->consumer != KB_CONSUMER_UNIT)
                 return false;
@@ -36,7 +43,7 @@ bool kb_rotation_must_wait(const struct kb_held *held, const struct kb_grant_ste
         if (!held->credential || held->credential->on_rotate.action == KB_ON_ROTATE_none)
                 return false;
         kb_grants_each(held->owner, count_told, &crowd);
-        return crowd.n >= held->credential->max_parallel;
+        return crowd.same_unit > 0 || crowd.same_credential >= held->credential->max_parallel;
 }
 
 /* --- adopted --- */
@@ -45,6 +52,7 @@ static void adopted(struct kb_held *held)
 {
         kb_broker_note(held->broker, kb_step_event(held, KB_EVENT_GRANT_ADOPTED,
                                                    kb_grant_lease_in(&held->grant, KB_LEASE_OFFERED)));
+        held->before = 0;
         if (held->consumer == KB_CONSUMER_UNIT)
                 kb_unit_folder_settle(held->broker, held->grant.consumer);
         else if (held->consumer == KB_CONSUMER_USER)
@@ -61,19 +69,30 @@ void kb_rotation_adopt(struct kb_step *s)
 
 /* --- offer: new values into the folder, then tell the unit --- */
 
+/* The unit keeps the old values, so its folder does; when that cannot be done, both have to stay good. */
+static void take_back(struct kb_step *s)
+{
+        struct kb_held *held = s->held;
+
+        if (s->published && !held->grant.ended && kb_grant_lease_in(&held->grant, KB_LEASE_CURRENT) &&
+            kb_unit_folder_take_back(held, &s->made) < 0)
+                kb_grant_keep_offered(&held->grant);
+        held->before = 0;
+}
+
 static void offered(struct kb_step *s, enum kb_error error, const char *why)
 {
         struct kb_held *held = s->held;
         const struct kb_lease *lease = kb_grant_lease_in(&held->grant, KB_LEASE_OFFERED);
         bool heard = error == KB_E_OK && s->answers && lease && !held->grant.ended;
 
-        if (error != KB_E_OK)
+        if (error != KB_E_OK) {
                 kb_step_note_failure(held, KB_EVENT_RENEW_FAILED, lease, error, why);
-        else
+                take_back(s);
+        } else
                 kb_broker_note(held->broker, kb_step_event(held, KB_EVENT_GRANT_OFFERED, lease));
+        held->offers = false;
         kb_grant_on_offered(&held->grant, kb_now_boottime(), error);
-        if (error != KB_E_OK && s->published)
-                kb_unit_folder_revert(held->broker, held->grant.consumer);
         if (heard) {
                 adopted(held);
                 kb_grant_on_adopted(&held->grant, kb_now_boottime());
@@ -108,14 +127,18 @@ static void tell(struct kb_step *s)
                 on_told(r, s);
 }
 
-static void on_published(int r, bool notifies_reload, void *userdata)
+static void on_published(int r, const struct kb_unit_folder_made *made, void *userdata)
 {
         struct kb_step *s = userdata;
 
         if (!kb_step_take_back(s))
                 return;
-        s->answers = notifies_reload;
-        s->published = r >= 0;
+        if (r >= 0) {
+                s->published = true;
+                s->made = *made;
+                s->answers = made->notifies_reload;
+                s->held->before = made->before;
+        }
         if (r < 0)
                 offered(s, kb_error_from_errno(r),
                         "the new values could not be written into the unit's folder");
@@ -140,6 +163,7 @@ void kb_rotation_offer(struct kb_step *s)
 {
         struct kb_held *held = s->held;
 
+        held->offers = true;
         if (held->consumer == KB_CONSUMER_USER) {
                 offer_to_person(s);
                 return;

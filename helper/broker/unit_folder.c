@@ -19,50 +19,117 @@ struct publication {
         void *userdata;
 };
 
-/* What its folder is made of. */
-struct collection {
-        const struct publication *of;
-        struct kb_folder *folder;
-};
-
 bool kb_unit_folder_wanted(const struct kb_held *held)
 {
-        const struct kb_lease *lease = kb_grant_newest(&held->grant);
+        const struct kb_lease *lease = kb_grants_shown(held);
 
         return held->consumer == KB_CONSUMER_UNIT && held->grant.policy.rotates && lease &&
                lease->ends != KB_TIME_NEVER;
 }
 
-static void collect(struct kb_held *held, void *userdata)
+static bool is_of(const struct kb_held *held, const char *unit)
 {
-        const struct collection *c = userdata;
-
-        if (kb_unit_folder_wanted(held) && !held->grant.ended &&
-            strcmp(held->grant.consumer, c->of->unit) == 0 &&
-            strcmp(held->grant.instance, c->of->invocation) == 0)
-                kb_folder_add(c->folder, held);
+        return held->consumer == KB_CONSUMER_UNIT && strcmp(held->grant.consumer, unit) == 0;
 }
 
-static int write_folder(const struct publication *p, uid_t uid, gid_t gid)
+/* --- what stays beside the current folder --- */
+
+struct kept {
+        const char *unit;
+        unsigned long long *numbers;
+        size_t n;
+};
+
+static void note_before(struct kb_held *held, void *userdata)
+{
+        struct kept *kept = userdata;
+
+        if (is_of(held, kept->unit) && held->before > 0)
+                kept->numbers[kept->n++] = held->before;
+}
+
+/* The folders before what is offered now. numbers are the caller's to free; 0 or -ENOMEM. */
+static int find_kept(const struct kb_broker *broker, const char *unit, struct kept *ret)
+{
+        *ret = (struct kept){.unit = unit};
+        ret->numbers = calloc(kb_grants_count(broker->grants) + 1, sizeof(*ret->numbers));
+        if (!ret->numbers)
+                return -ENOMEM;
+        kb_grants_each(broker->grants, note_before, ret);
+        return 0;
+}
+
+/* --- what its folder is made of --- */
+
+struct collection {
+        const char *unit, *invocation;
+        struct kb_folder *folder;
+        size_t n;
+};
+
+static void collect(struct kb_held *held, void *userdata)
+{
+        struct collection *c = userdata;
+
+        if (held->grant.ended || !is_of(held, c->unit) || !kb_unit_folder_wanted(held) ||
+            strcmp(held->grant.instance, c->invocation) != 0)
+                return;
+        kb_folder_add(c->folder, held);
+        c->n++;
+}
+
+static int write_folder(struct kb_broker *broker, const char *unit, const char *invocation, uid_t uid,
+                        gid_t gid)
 {
         _cleanup_(kb_folder_freep) struct kb_folder *folder = kb_folder_new();
-        struct collection c = {.of = p, .folder = folder};
+        struct collection c = {.unit = unit, .invocation = invocation, .folder = folder};
+        struct kept kept;
+        int r;
 
         if (!folder)
                 return -ENOMEM;
-        kb_grants_each(p->broker->grants, collect, &c);
-        return kb_folder_publish(folder, p->broker->units_fd, p->unit, uid, gid);
+        kb_grants_each(broker->grants, collect, &c);
+        if (c.n == 0)
+                return -ESTALE;
+        r = find_kept(broker, unit, &kept);
+        if (r >= 0)
+                r = kb_folder_publish_beside(folder, broker->units_fd, unit, uid, gid,
+                                             (struct kb_publish_keep){kept.numbers, kept.n});
+        free(kept.numbers);
+        return r;
+}
+
+static int make(const struct publication *p, const struct kb_unit_facts *facts,
+                struct kb_unit_folder_made *ret)
+{
+        long long before = kb_publish_current(p->broker->units_fd, p->unit);
+
+        if (before < 0)
+                return (int)before;
+        *ret = (struct kb_unit_folder_made){
+                .uid = facts->uid,
+                .gid = facts->gid,
+                .notifies_reload = facts->notifies_reload,
+                .before = (unsigned long long)before,
+        };
+        return write_folder(p->broker, p->unit, p->invocation, facts->uid, facts->gid);
+}
+
+static void complain(const char *unit, int r)
+{
+        if (r < 0 && r != -ESTALE)
+                kb_process_log(LOG_ERR, "the folder of %s cannot be written: %s", unit, strerror(-r));
 }
 
 static void on_facts(int r, const struct kb_unit_facts *facts, void *userdata)
 {
         _cleanup_free_ struct publication *p = userdata;
+        struct kb_unit_folder_made made;
 
         if (r >= 0)
-                r = write_folder(p, facts->uid, facts->gid);
-        if (r < 0)
-                kb_process_log(LOG_ERR, "the folder of %s cannot be written: %s", p->unit, strerror(-r));
-        p->done(r, r >= 0 && facts->notifies_reload, p->userdata);
+                r = make(p, facts, &made);
+        complain(p->unit, r);
+        p->done(r, r >= 0 ? &made : NULL, p->userdata);
 }
 
 void kb_unit_folder_publish(struct kb_broker *broker, const char *unit, const char *invocation,
@@ -72,7 +139,7 @@ void kb_unit_folder_publish(struct kb_broker *broker, const char *unit, const ch
         int r;
 
         if (!p) {
-                done(-ENOMEM, false, userdata);
+                done(-ENOMEM, NULL, userdata);
                 return;
         }
         *p = (struct publication){.broker = broker, .done = done, .userdata = userdata};
@@ -83,41 +150,64 @@ void kb_unit_folder_publish(struct kb_broker *broker, const char *unit, const ch
                 on_facts(r, NULL, p);
 }
 
-void kb_unit_folder_remove(struct kb_broker *broker, const char *unit)
+int kb_unit_folder_take_back(struct kb_held *held, const struct kb_unit_folder_made *made)
 {
-        int r = kb_publish_remove(broker->units_fd, unit);
+        const struct kb_grant *g = &held->grant;
+        int r;
+
+        held->offers = false;
+        r = write_folder(held->broker, g->consumer, g->instance, made->uid, made->gid);
+        complain(g->consumer, r);
+        return r;
+}
+
+void kb_unit_folder_settle(struct kb_broker *broker, const char *unit)
+{
+        struct kept kept;
+        int r = find_kept(broker, unit, &kept);
+
+        if (r >= 0)
+                r = kb_publish_settle_beside(broker->units_fd, unit,
+                                             (struct kb_publish_keep){kept.numbers, kept.n});
+        free(kept.numbers);
+        if (r < 0 && r != -ENOENT)
+                kb_process_log(LOG_ERR, "old values of %s cannot be removed: %s", unit, strerror(-r));
+}
+
+/* --- when nobody is left --- */
+
+struct search {
+        const char *unit;
+        bool found;
+};
+
+static void look_for(struct kb_held *held, void *userdata)
+{
+        struct search *search = userdata;
+
+        search->found |= is_of(held, search->unit) && !held->grant.ended && kb_unit_folder_wanted(held);
+}
+
+static bool is_used(const char *unit, void *userdata)
+{
+        const struct kb_broker *broker = userdata;
+        struct search search = {.unit = unit};
+
+        kb_grants_each(broker->grants, look_for, &search);
+        return search.found;
+}
+
+void kb_unit_folder_check(struct kb_broker *broker, const char *unit)
+{
+        int r = is_used(unit, broker) ? 0 : kb_publish_remove(broker->units_fd, unit);
 
         if (r < 0)
                 kb_process_log(LOG_ERR, "the folder of %s cannot be removed: %s", unit, strerror(-r));
 }
 
-void kb_unit_folder_revert(struct kb_broker *broker, const char *unit)
-{
-        int r = kb_publish_revert(broker->units_fd, unit);
-
-        if (r < 0 && r != -ENOENT)
-                kb_process_log(LOG_ERR, "the values before cannot be given back to %s: %s", unit,
-                               strerror(-r));
-}
-
-void kb_unit_folder_settle(struct kb_broker *broker, const char *unit)
-{
-        int r = kb_publish_settle(broker->units_fd, unit);
-
-        if (r < 0 && r != -ENOENT)
-                kb_process_log(LOG_ERR, "old values of %s cannot be removed: %s", unit, strerror(-r));
-}
-
-static bool has_live_grant(const char *unit, void *userdata)
-{
-        struct kb_broker *broker = userdata;
-
-        return kb_grants_lives(broker->grants, KB_CONSUMER_UNIT, unit);
-}
-
 void kb_unit_folder_clean(struct kb_broker *broker)
 {
-        int r = kb_publish_clean(broker->units_fd, has_live_grant, broker);
+        int r = kb_publish_clean(broker->units_fd, is_used, broker);
 
         if (r < 0)
                 kb_process_log(LOG_ERR, "folders of units that ended cannot be removed: %s", strerror(-r));

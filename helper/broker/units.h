@@ -16,7 +16,8 @@ struct kb_units;
 /* A unit's symlink went away or now shows another invocation: id is the new one, "" for none. */
 typedef void (*kb_units_changed)(const char *unit, const char *invocation, void *userdata);
 
-/* The same, after events were lost (queue overflow): look at every unit you care about again. */
+/* The same, after events were lost (the queue overflowed, or the folder was replaced): look at every unit
+ * you care about again. */
 typedef void (*kb_units_rescan)(void *userdata);
 
 /* dir: KB_UNITS_RUNTIME_DIR, or a test's own. 0, -ENOENT when this is no systemd host, or another errno. */

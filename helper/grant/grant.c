@@ -453,15 +453,24 @@ void kb_grant_on_offered(struct kb_grant *g, uint64_t now, enum kb_error error)
         struct kb_lease *offered = kb_grant_lease_in(g, KB_LEASE_OFFERED);
 
         g->busy = false;
-        if (g->ended || !offered)
+        if (g->ended)
                 return;
         if (error == KB_E_OK) {
-                wait_for_adoption(g, now);
+                if (offered)
+                        wait_for_adoption(g, now);
                 return;
         }
-        if (current) /* which is still good: the new one was for nothing */
+        if (current && offered) /* which is still good: the new one was for nothing */
                 retire(offered, now);
-        try_later(g, now, error, kb_lease_left(current ? current : offered, now));
+        try_later(g, now, error, current || offered ? kb_lease_left(current ? current : offered, now) : 0);
+}
+
+void kb_grant_keep_offered(struct kb_grant *g)
+{
+        struct kb_lease *offered = kb_grant_lease_in(g, KB_LEASE_OFFERED);
+
+        if (offered)
+                offered->role = KB_LEASE_UNTOLD;
 }
 
 void kb_grant_reject(struct kb_grant *g, uint64_t now, uint32_t number, enum kb_error error)

@@ -177,6 +177,9 @@ void kb_grant_reject(struct kb_grant *g, uint64_t now, uint32_t lease, enum kb_e
 void kb_grant_on_renewed(struct kb_grant *g, uint64_t now, uint32_t lease, enum kb_error error, uint64_t ttl,
                          bool renewable);
 void kb_grant_on_offered(struct kb_grant *g, uint64_t now, enum kb_error error);
+/* Before kb_grant_on_offered() with an error: the new values could not be taken back. So the consumer may
+ * come to use them, untold, and they live until others are adopted. */
+void kb_grant_keep_offered(struct kb_grant *g);
 void kb_grant_on_restarted(struct kb_grant *g, uint64_t now, enum kb_error error);
 void kb_grant_on_probed(struct kb_grant *g, uint64_t now, bool adopted);
 void kb_grant_on_adopted(struct kb_grant *g, uint64_t now); /* also unasked: the unit said so */

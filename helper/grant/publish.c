@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +16,14 @@
 struct number {
         char text[24];
 };
+
+static struct number number_of(unsigned long long n)
+{
+        struct number number;
+
+        snprintf(number.text, sizeof(number.text), "%llu", n);
+        return number;
+}
 
 static bool name_valid(const char *name)
 {
@@ -112,8 +119,17 @@ static int remove_tree(int at, const char *name, unsigned depth)
         return error;
 }
 
-/* Removes everything in NAME's folder but the link and these two; keep_too may be NULL. */
-static int remove_others(int fd, const char *keep, const char *keep_too)
+/* Whether a name is a number that is to stay. */
+static bool is_kept(const char *name, struct kb_publish_keep keep)
+{
+        for (size_t i = 0; i < keep.n; i++)
+                if (strcmp(name, number_of(keep.number[i]).text) == 0)
+                        return true;
+        return false;
+}
+
+/* Removes everything in NAME's folder but the link, these two and what is to stay; before may be "". */
+static int remove_others(int fd, const char *current, const char *before, struct kb_publish_keep keep)
 {
         _cleanup_(kb_closedirp) DIR *d = NULL;
         const char *name;
@@ -123,8 +139,8 @@ static int remove_others(int fd, const char *keep, const char *keep_too)
         if (r < 0)
                 return r;
         while ((name = next_entry(d)))
-                if (strcmp(name, CURRENT) != 0 && strcmp(name, keep) != 0 &&
-                    (!keep_too || strcmp(name, keep_too) != 0))
+                if (strcmp(name, CURRENT) != 0 && strcmp(name, current) != 0 && strcmp(name, before) != 0 &&
+                    !is_kept(name, keep))
                         keep_first(&error, remove_tree(fd, name, 0));
         return error;
 }
@@ -171,29 +187,39 @@ static bool belongs_to(const char *file, const char *credential)
         return strncmp(file, credential, n) == 0 && (file[n] == '\0' || file[n] == '.');
 }
 
-/* What the folder before has of this credential goes into this one too. before: -1 when there is none. */
-static int carry_over(int folder, int before, const char *credential)
+/* The folder to carry from: a descriptor; -ENOENT: there is none; another negative errno. */
+static int open_source(int at, const struct number *before, unsigned long long from)
 {
+        struct number number = from > 0 ? number_of(from) : *before;
+
+        return number.text[0] ? open_folder(at, number.text) : -ENOENT;
+}
+
+/* What that folder has of this credential goes into this one too. */
+static int carry_over(int at, int folder, const struct number *before, const struct kb_publish_file *file)
+{
+        _cleanup_close_ int source = -1;
         _cleanup_(kb_closedirp) DIR *d = NULL;
         const char *name;
         int r;
 
-        if (!name_valid(credential))
+        if (!name_valid(file->name))
                 return -EINVAL;
-        if (before < 0)
-                return 0;
-        r = open_entries(before, &d);
+        source = open_source(at, before, file->from);
+        if (source < 0)
+                return source == -ENOENT && file->from == 0 ? 0 : source;
+        r = open_entries(source, &d);
         if (r < 0)
                 return r;
         while ((name = next_entry(d)))
-                if (belongs_to(name, credential) && linkat(before, name, folder, name, 0) < 0)
+                if (belongs_to(name, file->name) && linkat(source, name, folder, name, 0) < 0)
                         return errno == EEXIST ? -EINVAL : -errno;
         return 0;
 }
 
 /* The group may look into the folder only when it is complete. */
-static int write_folder(int at, const char *number, int before, const struct kb_publish_file *files,
-                        size_t n_files, uid_t uid, gid_t gid)
+static int write_folder(int at, const char *number, const struct number *before,
+                        const struct kb_publish_file *files, size_t n_files, uid_t uid, gid_t gid)
 {
         _cleanup_close_ int fd = -1;
         int r;
@@ -204,8 +230,8 @@ static int write_folder(int at, const char *number, int before, const struct kb_
         if (fd < 0)
                 return fd;
         for (size_t i = 0; i < n_files; i++) {
-                r = files[i].value.data ? write_file(fd, &files[i], uid, gid)
-                                        : carry_over(fd, before, files[i].name);
+                r = files[i].carried ? carry_over(at, fd, before, &files[i])
+                                     : write_file(fd, &files[i], uid, gid);
                 if (r < 0)
                         return r;
         }
@@ -232,8 +258,8 @@ static int read_current(int at, struct number *ret)
         return 0;
 }
 
-/* The greatest number below `limit` that a folder has; 0 when there is none. */
-static int greatest_number(int at, unsigned long long limit, unsigned long long *ret)
+/* The greatest number that a folder has; 0 when there is none. */
+static int greatest_number(int at, unsigned long long *ret)
 {
         _cleanup_(kb_closedirp) DIR *d = NULL;
         unsigned long long greatest = 0;
@@ -246,18 +272,10 @@ static int greatest_number(int at, unsigned long long limit, unsigned long long 
         while ((name = next_entry(d))) {
                 unsigned long long n = strtoull(name, NULL, 10);
 
-                greatest = n > greatest && n < limit ? n : greatest;
+                greatest = n > greatest ? n : greatest;
         }
         *ret = greatest;
         return 0;
-}
-
-static struct number number_of(unsigned long long n)
-{
-        struct number number;
-
-        snprintf(number.text, sizeof(number.text), "%llu", n);
-        return number;
 }
 
 /* NAME's folder, made when it is not there. */
@@ -276,35 +294,28 @@ static int open_named(int base_fd, const char *name)
 /* Writes the folder after all others, so that one that a crash left is never taken for it, and makes it
  * current. */
 static int publish(int fd, const struct number *before, const struct kb_publish_file *files, size_t n_files,
-                   uid_t uid, gid_t gid)
+                   uid_t uid, gid_t gid, struct kb_publish_keep keep)
 {
-        _cleanup_close_ int before_fd = -1;
         unsigned long long greatest;
         struct number number;
         int r;
 
-        if (before->text[0]) {
-                before_fd = open_folder(fd, before->text);
-                if (before_fd < 0 && before_fd != -ENOENT)
-                        return before_fd;
-        }
-        r = greatest_number(fd, ULLONG_MAX, &greatest);
+        r = greatest_number(fd, &greatest);
         if (r < 0)
                 return r;
         number = number_of(greatest + 1);
-        r = write_folder(fd, number.text, before_fd, files, n_files, uid, gid);
+        r = write_folder(fd, number.text, before, files, n_files, uid, gid);
         if (r >= 0)
                 r = swap(fd, number.text);
-        if (r < 0) {
+        if (r < 0)
                 (void)remove_tree(fd, number.text, 0);
-                return r;
-        }
-        (void)remove_others(fd, number.text, before->text); /* what stays is found by the next settling */
-        return 0;
+        else /* what stays is found by the next settling */
+                (void)remove_others(fd, number.text, before->text, keep);
+        return r;
 }
 
-int kb_publish(int base_fd, const char *name, const struct kb_publish_file *files, size_t n_files, uid_t uid,
-               gid_t gid)
+int kb_publish_beside(int base_fd, const char *name, const struct kb_publish_file *files, size_t n_files,
+                      uid_t uid, gid_t gid, struct kb_publish_keep keep)
 {
         _cleanup_close_ int fd = open_named(base_fd, name);
         struct number before;
@@ -313,14 +324,19 @@ int kb_publish(int base_fd, const char *name, const struct kb_publish_file *file
         if (fd < 0)
                 return fd;
         r = read_current(fd, &before);
-        return r < 0 ? r : publish(fd, &before, files, n_files, uid, gid);
+        return r < 0 ? r : publish(fd, &before, files, n_files, uid, gid, keep);
 }
 
-int kb_publish_revert(int base_fd, const char *name)
+int kb_publish(int base_fd, const char *name, const struct kb_publish_file *files, size_t n_files, uid_t uid,
+               gid_t gid)
+{
+        return kb_publish_beside(base_fd, name, files, n_files, uid, gid, (struct kb_publish_keep){NULL, 0});
+}
+
+/* NAME's folder and what its link names. The folder is the caller's to close. */
+static int open_current(int base_fd, const char *name, struct number *ret)
 {
         _cleanup_close_ int fd = -1;
-        struct number current, before;
-        unsigned long long n;
         int r;
 
         if (!name_valid(name))
@@ -328,32 +344,31 @@ int kb_publish_revert(int base_fd, const char *name)
         fd = open_folder(base_fd, name);
         if (fd < 0)
                 return fd;
-        r = read_current(fd, &current);
-        if (r < 0)
-                return r;
-        r = greatest_number(fd, strtoull(current.text, NULL, 10), &n);
-        if (r < 0)
-                return r;
-        if (n == 0)
-                return -ENOENT;
-        before = number_of(n);
-        r = swap(fd, before.text);
-        return r < 0 ? r : remove_others(fd, before.text, NULL);
+        r = read_current(fd, ret);
+        return r < 0 ? r : take_fd(fd);
+}
+
+long long kb_publish_current(int base_fd, const char *name)
+{
+        struct number current;
+        _cleanup_close_ int fd = open_current(base_fd, name, &current);
+
+        if (fd < 0)
+                return fd == -ENOENT ? 0 : fd;
+        return strtoll(current.text, NULL, 10);
+}
+
+int kb_publish_settle_beside(int base_fd, const char *name, struct kb_publish_keep keep)
+{
+        struct number current;
+        _cleanup_close_ int fd = open_current(base_fd, name, &current);
+
+        return fd < 0 ? fd : remove_others(fd, current.text, "", keep);
 }
 
 int kb_publish_settle(int base_fd, const char *name)
 {
-        _cleanup_close_ int fd = -1;
-        struct number current;
-        int r;
-
-        if (!name_valid(name))
-                return -EINVAL;
-        fd = open_folder(base_fd, name);
-        if (fd < 0)
-                return fd;
-        r = read_current(fd, &current);
-        return r < 0 ? r : remove_others(fd, current.text, NULL);
+        return kb_publish_settle_beside(base_fd, name, (struct kb_publish_keep){NULL, 0});
 }
 
 int kb_publish_remove(int base_fd, const char *name)

@@ -24,35 +24,44 @@
 #include "common/secret.h"
 
 /*
- * One file. With a value of NULL it stands for a credential whose values are not at hand, as after a restart
- * of ours: what the current folder has of NAME and NAME.FIELD is carried over, if anything.
+ * One file; or, carried, a credential whose values are not at hand, as after a restart of ours: what a
+ * folder has of NAME and NAME.FIELD is in the new one too.
  */
 struct kb_publish_file {
         const char *name; /* no '/', no leading '.' */
         struct kb_span value;
+        bool carried;
+        unsigned long long from; /* the number of that folder; 0: the current one, if there is any */
 };
 
 /*
  * Makes these the current files of NAME, owned by uid and gid, whoever owned those before. The values before
- * stay beside them. On failure everything is as it was.
+ * stay beside them, those before go. On failure everything is as it was.
  *
- * 0; -EINVAL: a name that is not one, or twice the same; -ENOSPC, -EIO and whatever else the file system
- * says.
+ * 0; -EINVAL: a name that is not one, or twice the same; -ENOENT: a folder that is to be carried from is not
+ * there; -ENOSPC, -EIO and whatever else the file system says.
  */
 int kb_publish(int base_fd, const char *name, const struct kb_publish_file *files, size_t n_files, uid_t uid,
                gid_t gid) _must_check_;
 
+/* Numbers of folders that stay as well, because what they have may still be wanted. */
+struct kb_publish_keep {
+        const unsigned long long *number;
+        size_t n;
+};
+int kb_publish_beside(int base_fd, const char *name, const struct kb_publish_file *files, size_t n_files,
+                      uid_t uid, gid_t gid, struct kb_publish_keep keep) _must_check_;
+
+/* The number of the current folder of NAME, 0 when there is none, or a negative errno. */
+long long kb_publish_current(int base_fd, const char *name) _must_check_;
+
 /* The consumer uses the current files: removes all others of NAME. 0; -ENOENT: there is no NAME. */
 int kb_publish_settle(int base_fd, const char *name) _must_check_;
 
+int kb_publish_settle_beside(int base_fd, const char *name, struct kb_publish_keep keep) _must_check_;
+
 /* Removes NAME with all that is in it; no error when it is not there. */
 int kb_publish_remove(int base_fd, const char *name) _must_check_;
-
-/*
- * The consumer could not be told, and goes on with what it has: the files before are current again. 0;
- * -ENOENT: there are none, because of kb_publish_settle() or because these are the first.
- */
-int kb_publish_revert(int base_fd, const char *name) _must_check_;
 
 /* Whether the current files of NAME have NAME or NAME.FIELD of this credential. 1, 0 or a negative errno. */
 int kb_publish_has(int base_fd, const char *name, const char *credential) _must_check_;

@@ -89,9 +89,11 @@ static int base = -1;
 
 static int publish_pair(const char *user, const char *password)
 {
-        const struct kb_publish_file files[] = {{"db.username", KB_SPAN_STRING(user)},
-                                                {"db.password", KB_SPAN_STRING(password)},
-                                                {"web", {NULL, 0}}};
+        const struct kb_publish_file files[] = {
+                {.name = "db.username", .value = KB_SPAN_STRING(user)},
+                {.name = "db.password", .value = KB_SPAN_STRING(password)},
+                {.name = "web", .carried = true},
+        };
 
         return kb_publish(base, UNIT, files, 3, geteuid(), getegid());
 }
@@ -99,7 +101,7 @@ static int publish_pair(const char *user, const char *password)
 /* Something that is carried over from then on. */
 static int publish_web_too(void)
 {
-        const struct kb_publish_file files[] = {{"web.key", KB_SPAN("k", 1)}};
+        const struct kb_publish_file files[] = {{.name = "web.key", .value = KB_SPAN("k", 1)}};
 
         return kb_publish(base, UNIT, files, 1, geteuid(), getegid());
 }

@@ -147,6 +147,200 @@ static void a_crash_after_the_tell_goes_on_waiting_for_adoption(void **state)
         assert_string_equal(world_trace(), "grant-adopted L2; grant-revoking L1; revoke L1");
 }
 
+/* --- two credentials of one unit --- */
+
+#define DB                                                                                                  \
+        "[Credential]\nPath=pki/issue/db\n[Allow]\nUnit=orders.service\n"                                   \
+        "[Rotation]\nOnRotate=reload\nOverlap=10s\nMaxParallel=9\n"
+
+static void assert_files(const char *web, const char *db)
+{
+        assert_string_equal(world_file("web-tls.password"), web);
+        assert_string_equal(world_file("db-tls.password"), db);
+}
+
+/* Both are handed out; web-tls is being told of its second lease, and the second one of db-tls is there. */
+static void two_rotate(void)
+{
+        world_define("db-tls", DB);
+        world_issue("web-tls", "W1", 3600, "web one");
+        world_issue("db-tls", "D1", 3600, "db one");
+        assert_files("web one", "db one");
+        world_pass(2400 * SEC);
+        world_turn_to("fetch pki/issue/web");
+        FETCHED("W2", 3600, "password", "web two");
+        FETCHED("D2", 3600, "password", "db two");
+        world_commit();
+        world_facts(0, false);
+        assert_files("web two", "db one");
+        world_trace();
+}
+
+static void a_unit_hears_of_one_credential_at_a_time(void **state)
+{
+        two_rotate();
+        world_pass(5 * SEC);
+        assert_int_equal(world_jobs(), 1);
+        world_job(0);
+        world_pass(2 * SEC);
+        world_facts(0, false);
+        assert_files("web two", "db two");
+        world_commit();
+        assert_string_equal(world_trace(), "reload orders.service; grant-offered W2");
+}
+
+/* What failed goes back, and what the unit uses already stays: whichever of the two fails. */
+static void a_failed_tell_takes_back_its_own_credential_only(void **state)
+{
+        two_rotate();
+        world_job(-EIO);
+        assert_files("web one", "db one");
+        world_pass(2 * SEC);
+        world_facts(0, false);
+        assert_files("web one", "db two");
+        world_job(0);
+        world_pass(5 * SEC); /* web-tls tries again, while db-tls is offered */
+        FETCHED("W3", 3600, "password", "web three");
+        world_commit();
+        world_facts(0, false);
+        assert_files("web three", "db two");
+        world_pass(10 * SEC); /* db-tls is adopted, and its old files go, in mid-offer of the other */
+        world_job(-EIO);
+        assert_files("web one", "db two");
+        world_commit();
+        assert_non_null(strstr(world_trace(), "grant-adopted D2"));
+}
+
+/* The values of the old lease are not at hand after a restart: its files are. */
+static void a_failed_tell_after_a_restart_takes_back_the_files(void **state)
+{
+        world_define("db-tls", DB);
+        world_issue("web-tls", "W1", 3600, "web one");
+        world_issue("db-tls", "D1", 3600, "db one");
+        world_die_and_start();
+        assert_files("web one", "db one");
+        world_pass(2400 * SEC);
+        world_turn_to("fetch pki/issue/web");
+        FETCHED("W2", 3600, "password", "web two");
+        FETCHED("D2", 3600, "password", "db two");
+        world_commit();
+        world_facts(0, false);
+        assert_files("web two", "db one");
+        world_job(-EIO);
+        assert_files("web one", "db one");
+        world_pass(2 * SEC);
+        world_facts(0, false);
+        world_job(0);
+        world_pass(11 * SEC);
+        assert_files("web one", "db two");
+}
+
+/* Both leases stay good when the folder cannot be written back. */
+static void what_cannot_be_taken_back_is_not_revoked(void **state)
+{
+        int fd;
+
+        world_issue("web-tls", "W1", 3600, "web one");
+        world_pass(2400 * SEC);
+        FETCHED("W2", 3600, "password", "web two");
+        world_commit();
+        world_facts(0, false);
+        fd = broker.units_fd;
+        broker.units_fd = -1;
+        world_trace();
+        world_job(-EIO);
+        world_commit();
+        broker.units_fd = fd;
+        assert_string_equal(world_file("web-tls.password"), "web two");
+        assert_string_equal(world_trace(), "renew-failed W2");
+        world_pass(3 * SEC);
+        FETCHED("W3", 3600, "password", "web three");
+        world_commit();
+        world_facts(0, true);
+        world_job(0);
+        world_commit();
+        assert_non_null(strstr(world_trace(),
+                               "adopted W3; grant-revoking W2; revoke W2; grant-revoking W1; revoke W1"));
+        assert_string_equal(world_file("web-tls.password"), "web three");
+        assert_int_equal(world_folders(), 1);
+}
+
+/* --- units that end at the wrong moment --- */
+
+static void a_unit_that_ends_while_pid_1_is_asked_leaves_nothing(void **state)
+{
+        struct asked asked;
+
+        world_ask(&asked, "web-tls");
+        FETCHED("L1", 3600, "password", "one");
+        world_commit();
+        kb_grants_end_consumer(broker.grants, KB_CONSUMER_UNIT, UNIT, "");
+        kb_unit_folder_check(&broker, UNIT);
+        assert_int_equal(asked.answers, 1);
+        assert_int_equal(asked.error, KB_E_EXPIRED);
+        world_facts(0, false);
+        assert_int_equal(world_folders(), 0);
+        world_commit();
+        world_revoked();
+        world_commit();
+        assert_string_equal(world_trace(),
+                            "fetch pki/issue/web; grant-issued L1; grant-revoking L1; revoke L1; "
+                            "grant-revoked L1");
+        assert_int_equal(kb_grants_count(broker.grants), 0);
+}
+
+static void a_unit_that_ends_during_a_reload_leaves_nothing(void **state)
+{
+        static const int ends[] = {0, -EIO, -ENOENT};
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(ends); i++) {
+                world_issue("web-tls", "W1", 3600, "web one");
+                world_pass(2400 * SEC);
+                FETCHED("W2", 3600, "password", "web two");
+                world_commit();
+                world_facts(0, false);
+                kb_grants_end_consumer(broker.grants, KB_CONSUMER_UNIT, UNIT, "");
+                assert_int_equal(world_folders(), 0);
+                world_job(ends[i]);
+                assert_int_equal(world_folders(), 0);
+                world_commit();
+                world_revoked();
+                world_revoked();
+                world_commit();
+                assert_int_equal(kb_grants_count(broker.grants), 0);
+        }
+}
+
+/* The unit was restarted so fast that nobody saw it inactive. */
+static void what_the_invocation_before_had_is_gone_with_it(void **state)
+{
+        struct asked asked;
+
+        world_issue("web-tls", "L1", 3600, "one");
+        world_invocation(NEXT);
+        kb_grants_end_consumer(broker.grants, KB_CONSUMER_UNIT, UNIT, NEXT);
+        assert_int_equal(world_folders(), 0);
+        world_ask(&asked, "web-tls");
+        world_commit();
+        assert_int_equal(world_calls(), 2);
+}
+
+/* Nobody is shown an empty secret: neither by systemd nor in the folder. */
+static void a_secret_that_is_empty_as_a_whole_is_refused(void **state)
+{
+        struct asked asked;
+
+        world_define("web-tls", TLS "[Credential]\nFormat=raw\n");
+        world_ask(&asked, "web-tls");
+        FETCHED("L1", 3600, "password", "");
+        world_commit();
+        world_facts(0, false);
+        assert_int_equal(asked.error, KB_E_INTERNAL);
+        assert_int_equal(world_folders(), 0);
+        world_commit();
+        assert_non_null(strstr(world_trace(), "revoke L1"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -159,6 +353,14 @@ int main(void)
                 TEST(a_lease_is_revoked_although_the_log_cannot_be_written),
                 TEST(a_crash_between_issue_and_tell_revokes_nothing_that_may_be_in_use),
                 TEST(a_crash_after_the_tell_goes_on_waiting_for_adoption),
+                TEST(a_unit_hears_of_one_credential_at_a_time),
+                TEST(a_failed_tell_takes_back_its_own_credential_only),
+                TEST(a_failed_tell_after_a_restart_takes_back_the_files),
+                TEST(what_cannot_be_taken_back_is_not_revoked),
+                TEST(a_unit_that_ends_while_pid_1_is_asked_leaves_nothing),
+                TEST(a_unit_that_ends_during_a_reload_leaves_nothing),
+                TEST(what_the_invocation_before_had_is_gone_with_it),
+                TEST(a_secret_that_is_empty_as_a_whole_is_refused),
         };
 
         return cmocka_run_group_tests(tests, world_make, world_remove);

@@ -19,7 +19,12 @@ static int base = -1;
 
 static struct kb_publish_file file(const char *name, const char *value)
 {
-        return (struct kb_publish_file){name, KB_SPAN_STRING(value)};
+        return (struct kb_publish_file){.name = name, .value = KB_SPAN_STRING(value)};
+}
+
+static struct kb_publish_file carried(const char *name, unsigned long long from)
+{
+        return (struct kb_publish_file){.name = name, .carried = true, .from = from};
 }
 
 static int publish_pair(const char *user, const char *password)
@@ -121,7 +126,7 @@ static int keep_two_capabilities(void)
 
 static int publish_and_remove_as_somebody(void)
 {
-        const struct kb_publish_file files[] = {file("db", "x"), {"web", {NULL, 0}}};
+        const struct kb_publish_file files[] = {file("db", "x"), carried("web", 0)};
         int r = 0;
 
         if (keep_two_capabilities() < 0)
@@ -235,9 +240,9 @@ static void what_is_not_at_hand_is_carried_over(void **state)
 {
         const struct kb_publish_file both[] = {file("db", "1"), file("db.user", "2"), file("dbx", "3"),
                                                file("web.key", "4")};
-        const struct kb_publish_file next[] = {{"db", {NULL, 0}}, file("web.key", "5"), {"none", {NULL, 0}}};
-        const struct kb_publish_file twice[] = {{"db", {NULL, 0}}, {"db", {NULL, 0}}};
-        const struct kb_publish_file bad[] = {{"../db", {NULL, 0}}};
+        const struct kb_publish_file next[] = {carried("db", 0), file("web.key", "5"), carried("none", 0)};
+        const struct kb_publish_file twice[] = {carried("db", 0), carried("db", 0)};
+        const struct kb_publish_file bad[] = {carried("../db", 0)};
 
         assert_ok(kb_publish(base, UNIT, next, 3, geteuid(),
                              getegid())); /* nothing before: nothing to carry */
@@ -255,20 +260,42 @@ static void what_is_not_at_hand_is_carried_over(void **state)
         assert_content(UNIT "/current/web.key", "5");
 }
 
-static void a_publication_can_be_taken_back_until_it_is_settled(void **state)
+/* One of two credentials goes back to what it was, and the other one does not. */
+static void what_an_older_folder_has_can_be_carried_over(void **state)
 {
-        assert_int_equal(kb_publish_revert(base, UNIT), -ENOENT);
-        assert_ok(publish_pair("one", "one"));
-        assert_int_equal(kb_publish_revert(base, UNIT), -ENOENT); /* the first stays */
-        assert_content(UNIT "/current/db.username", "one");
-        assert_ok(publish_pair("two", "two"));
-        assert_ok(kb_publish_revert(base, UNIT));
-        assert_content(UNIT "/current/db.username", "one");
-        assert_int_equal(count_entries(UNIT), 2);
-        assert_ok(publish_pair("three", "three"));
-        assert_ok(kb_publish_settle(base, UNIT));
-        assert_int_equal(kb_publish_revert(base, UNIT), -ENOENT);
-        assert_content(UNIT "/current/db.username", "three");
+        const struct kb_publish_file first[] = {file("db", "1"), file("web", "1")};
+        const struct kb_publish_file second[] = {file("db", "2"), file("web", "1")};
+        const struct kb_publish_file third[] = {file("db", "2"), file("web", "3")};
+        const struct kb_publish_file back[] = {carried("db", 1), carried("web", 0)};
+        const struct kb_publish_file never[] = {carried("db", 9)};
+        const unsigned long long numbers[] = {1, 77};
+        const struct kb_publish_keep keep = {numbers, 2};
+
+        assert_int_equal(kb_publish_current(base, UNIT), 0);
+        assert_ok(kb_publish(base, UNIT, first, 2, geteuid(), getegid()));
+        assert_int_equal(kb_publish_current(base, UNIT), 1);
+        assert_ok(kb_publish(base, UNIT, second, 2, geteuid(), getegid()));
+        assert_ok(kb_publish_beside(base, UNIT, third, 2, geteuid(), getegid(), keep));
+        assert_int_equal(count_entries(UNIT), 4);
+        assert_ok(kb_publish_settle_beside(base, UNIT, keep));
+        assert_int_equal(count_entries(UNIT), 3);
+        assert_ok(kb_publish(base, UNIT, back, 2, geteuid(), getegid()));
+        assert_content(UNIT "/current/db", "1");
+        assert_content(UNIT "/current/web", "3");
+        assert_int_equal(kb_publish(base, UNIT, never, 1, geteuid(), getegid()), -ENOENT);
+        assert_int_equal(kb_publish_current(base, UNIT), 4);
+        assert_int_equal(kb_publish_current(base, "a/b"), -EINVAL);
+}
+
+/* An empty value is a value, and not the sign for one that is not at hand. */
+static void an_empty_value_is_an_empty_file(void **state)
+{
+        const struct kb_publish_file full[] = {file("db", "1")};
+        const struct kb_publish_file empty[] = {{.name = "db"}};
+
+        assert_ok(kb_publish(base, UNIT, full, 1, geteuid(), getegid()));
+        assert_ok(kb_publish(base, UNIT, empty, 1, geteuid(), getegid()));
+        assert_content(UNIT "/current/db", "");
 }
 
 static void names_that_are_none_are_refused_and_nothing_changes(void **state)
@@ -278,13 +305,12 @@ static void names_that_are_none_are_refused_and_nothing_changes(void **state)
 
         assert_ok(publish_pair("one", "one"));
         for (size_t i = 0; i < KB_ARRAY_SIZE(bad); i++) {
-                const struct kb_publish_file files[] = {file("good", "1"), {bad[i], KB_SPAN("", 0)}};
+                const struct kb_publish_file files[] = {file("good", "1"), file(bad[i], "")};
 
                 assert_int_equal(kb_publish(base, UNIT, files, 2, geteuid(), getegid()), -EINVAL);
                 assert_int_equal(kb_publish(base, bad[i], files, 1, geteuid(), getegid()), -EINVAL);
                 assert_int_equal(kb_publish_remove(base, bad[i]), -EINVAL);
                 assert_int_equal(kb_publish_settle(base, bad[i]), -EINVAL);
-                assert_int_equal(kb_publish_revert(base, bad[i]), -EINVAL);
         }
         assert_int_equal(kb_publish(base, UNIT, twice, 2, geteuid(), getegid()), -EINVAL);
         assert_int_equal(count_entries(UNIT), 2);
@@ -324,8 +350,8 @@ int main(void)
                                                 end),
                 cmocka_unit_test_setup_teardown(a_link_in_place_of_a_folder_is_not_followed, begin, end),
                 cmocka_unit_test_setup_teardown(what_is_not_at_hand_is_carried_over, begin, end),
-                cmocka_unit_test_setup_teardown(a_publication_can_be_taken_back_until_it_is_settled, begin,
-                                                end),
+                cmocka_unit_test_setup_teardown(what_an_older_folder_has_can_be_carried_over, begin, end),
+                cmocka_unit_test_setup_teardown(an_empty_value_is_an_empty_file, begin, end),
                 cmocka_unit_test_setup_teardown(names_that_are_none_are_refused_and_nothing_changes, begin,
                                                 end),
         };

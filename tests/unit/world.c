@@ -11,6 +11,7 @@
 #include "helper/broker/systemd.h"
 #include "helper/broker/units.h"
 #include "helper/grant/cache.h"
+#include "helper/grant/publish.h"
 #include "helper/log/ledger.h"
 #include "tests/unit/folder.h"
 
@@ -152,6 +153,15 @@ void world_pass(uint64_t usec)
                 ;
 }
 
+ssize_t __wrap_getrandom(void *to, size_t size, unsigned flags);
+ssize_t __wrap_getrandom(void *to, size_t size, unsigned flags)
+{
+        static uint8_t n; /* the same in each run */
+
+        memset(to, ++n, size);
+        return (ssize_t)size;
+}
+
 /* --- the log --- */
 
 static int take_record(const struct kb_event *event, bool waited, kb_log_done done, void *userdata)
@@ -218,6 +228,7 @@ int __wrap_kb_ledger_load(struct kb_ledger *ret, const char *dir)
 struct kb_store_call {
         struct kb_store_request is;
         struct kb_writer fields;
+        char what[512];
         void *taken;
 };
 
@@ -253,12 +264,26 @@ void kb_store_call_start(struct kb_store_call *c)
         assert_true(world.n_calls < MANY);
         world.calls[world.n_calls++] = c;
         if (c->is.verb == KB_VERB_fetch && kb_fetch_request_get(fields, &fetch) >= 0)
-                trace(fetch.version[0] ? "fetch-version" : "fetch",
-                      fetch.version[0] ? fetch.version : fetch.path);
+                snprintf(c->what, sizeof(c->what), "fetch %s%s%s", fetch.path, fetch.version[0] ? "@" : "",
+                         fetch.version);
         if (c->is.verb == KB_VERB_renew && kb_renew_request_get(fields, &renew) >= 0)
-                trace("renew", renew.lease);
+                snprintf(c->what, sizeof(c->what), "renew %s", renew.lease);
         if (c->is.verb == KB_VERB_revoke && kb_revoke_request_get(fields, &revoke) >= 0)
-                trace("revoke", revoke.lease);
+                snprintf(c->what, sizeof(c->what), "revoke %s", revoke.lease);
+        trace(c->what, "");
+}
+
+void world_turn_to(const char *what)
+{
+        for (unsigned i = 0; i < world.n_calls; i++)
+                if (strcmp(world.calls[i]->what, what) == 0) {
+                        struct kb_store_call *c = world.calls[i];
+
+                        memmove(&world.calls[1], &world.calls[0], i * sizeof(world.calls[0]));
+                        world.calls[0] = c;
+                        return;
+                }
+        fail_msg("nobody asked to %s", what);
 }
 
 void kb_store_call_cancel(struct kb_store_call *c)
@@ -517,7 +542,7 @@ void world_begin(void)
 void world_end(void)
 {
         die();
-        kb_unit_folder_remove(&broker, UNIT);
+        assert_ok(kb_publish_remove(broker.units_fd, UNIT));
         kb_ledger_done(&world.ledger);
         world.ledger = (struct kb_ledger){0};
         kb_cache_free(broker.cache);

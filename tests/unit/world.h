@@ -62,7 +62,8 @@ void world_ask(struct asked *asked, const char *credential);
 
 /* --- what is waiting, the oldest first --- */
 
-unsigned world_calls(void); /* to a store, not answered */
+unsigned world_calls(void);           /* to a store, not answered */
+void world_turn_to(const char *what); /* as in the trace: that one is next */
 void world_fail(enum kb_error error, const char *text);
 void world_reply(void (*put)(struct kb_writer *w)); /* to any of them; put NULL: nonsense */
 /* To a fetch. pairs: name, value ..., NULL. */

@@ -310,7 +310,7 @@ static int start(struct kb_broker *broker)
         if (r >= 0)
                 r = kb_crls_new(&broker->crls, broker);
         if (r >= 0)
-                r = kb_publisher_new(&broker->publisher, broker);
+                r = kb_publisher_new(&broker->publisher, broker, KB_PUBLISHER_PLACES);
         if (r >= 0)
                 r = kb_stores_new(&broker->stores, broker);
         if (r >= 0)

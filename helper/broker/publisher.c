@@ -2,20 +2,19 @@
 #include "helper/broker/publisher.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
-#include "common/file.h"
-#include "directory/nss_publish.h"
-#include "helper/broker/store_client.h"
+#include "helper/broker/accounts.h"
+#include "helper/broker/disk.h"
+#include "helper/broker/transfer.h"
 #include "helper/broker/user_grants.h"
 #include "helper/server/process.h"
 
-#define NSS_DIR   KB_STATEDIR "/nss"
-#define KEPT_FILE "current"
-#define KEPT_MAX  (KB_DIRECTORY_SIZE_MAX + 64)
+#define NAMED_MAX 3 /* of those who are left out, in a record */
+#define CONFIRMED_SHARE                                                                                     \
+        16 /* of MaxAge=: so exactly is it known over a reboot when the store confirmed last */
 
 /* Somebody who waits for a refresh. */
 struct waiting {
@@ -25,130 +24,33 @@ struct waiting {
         bool asked; /* the refresh under way began after this one came */
 };
 
-/* A document, as the store sent it or as it lies on disk. */
-struct document {
-        uint64_t version;
-        uint64_t not_after;
-        struct kb_writer records;
-};
-
 struct kb_publisher {
         struct kb_broker *broker;
+        struct kb_publisher_places places;
+        struct kb_accounts *accounts;
         sd_event_source *timer;
+
+        /* in force */
         struct kb_directory *directory;
+        char store[KB_CREDENTIAL_NAME_MAX + 1]; /* that it is from */
         uint64_t version;
         uint64_t not_after;
         uint64_t confirmed;
+        uint64_t confirmed_kept; /* what the disk has of it */
         char problem[256];
 
-        struct kb_store_call *call; /* a refresh is under way */
-        struct document incoming;
-        uint32_t part;
+        /* under way: at most one of the two */
+        struct kb_transfer *transfer;
+        char asked_store[KB_CREDENTIAL_NAME_MAX + 1];
+        struct kb_enforcement *enforcement;
+
+        /* wanted */
         struct waiting *waiting;
+        bool recheck; /* this host's own accounts have changed */
+        bool whole;   /* the next document is to come whole, whatever version it has */
 };
 
-/* --- on disk --- */
-
-static int open_kept(void)
-{
-        int fd = open(KB_STATEDIR "/directory", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-        return fd < 0 ? -errno : fd;
-}
-
-static int keep(const struct document *d, uint64_t confirmed)
-{
-        _cleanup_writer_ struct kb_writer w = kb_writer_init(KEPT_MAX);
-        _cleanup_close_ int folder = open_kept();
-
-        if (folder < 0)
-                return folder;
-        kb_write_u64(&w, d->version);
-        kb_write_u64(&w, d->not_after);
-        kb_write_u64(&w, confirmed);
-        kb_write_bytes(&w, KB_SPAN(d->records.data, d->records.size), KB_DIRECTORY_SIZE_MAX);
-        if (kb_writer_end(&w) < 0)
-                return kb_writer_end(&w);
-        return kb_file_write_at(folder, KEPT_FILE, KB_SPAN(w.data, w.size), 0600);
-}
-
-/* --- in force --- */
-
-static int publish(const struct kb_directory *directory)
-{
-        _cleanup_close_ int fd = open(NSS_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-        return fd < 0 ? -errno : kb_nss_publish(fd, directory);
-}
-
-static int load(struct kb_publisher *p, struct kb_span records, struct kb_directory **ret)
-{
-        _cleanup_(kb_files_db_freep) struct kb_files_db *files = NULL;
-        const struct kb_config *config = p->broker->config;
-        struct kb_directory_options options = {.range = config->id_range};
-        struct kb_refused refused;
-        int r = kb_files_db_load(&files, "/etc/passwd", "/etc/group");
-
-        if (r < 0) {
-                snprintf(p->problem, sizeof(p->problem), "/etc/passwd cannot be read: %s", strerror(-r));
-                return r;
-        }
-        options.files = files;
-        r = kb_directory_load(ret, records, &options, &refused);
-        if (r == -EBADMSG)
-                kb_refused_format(&refused, p->problem, sizeof(p->problem));
-        else if (r < 0)
-                snprintf(p->problem, sizeof(p->problem), "%s", strerror(-r));
-        return r;
-}
-
-/* Takes a document: judges it, publishes it, and only then decides by it. */
-static int enforce(struct kb_publisher *p, uint64_t version, uint64_t not_after, struct kb_span records)
-{
-        _cleanup_(kb_directory_freep) struct kb_directory *directory = NULL;
-        int r = load(p, records, &directory);
-
-        if (r < 0)
-                return r;
-        r = publish(directory);
-        if (r < 0) {
-                snprintf(p->problem, sizeof(p->problem), "the name service's file cannot be written: %s",
-                         strerror(-r));
-                return r;
-        }
-        kb_directory_free(p->directory);
-        p->directory = take_ptr(directory);
-        p->version = version;
-        p->not_after = not_after;
-        return 0;
-}
-
-static int take_up_kept(struct kb_publisher *p)
-{
-        _cleanup_secret_ uint8_t *data = NULL;
-        size_t size = 0;
-        struct kb_reader r;
-        struct kb_span records;
-        uint64_t version, not_after, confirmed;
-        _cleanup_close_ int folder = open_kept();
-        int k = folder < 0 ? folder : kb_file_read_at(folder, KEPT_FILE, KEPT_MAX, &data, &size);
-
-        if (k < 0)
-                return k;
-        r = kb_reader_init(KB_SPAN(data, size));
-        version = kb_read_u64(&r);
-        not_after = kb_read_u64(&r);
-        confirmed = kb_read_u64(&r);
-        records = kb_read_bytes(&r, KB_DIRECTORY_SIZE_MAX);
-        if (kb_reader_end(&r) < 0)
-                return -EBADMSG;
-        k = enforce(p, version, not_after, records);
-        if (k >= 0)
-                p->confirmed = confirmed;
-        return k;
-}
-
-/* --- the end of a refresh --- */
+static void go_on(struct kb_publisher *p);
 
 static void schedule(struct kb_publisher *p, uint64_t usec)
 {
@@ -156,13 +58,109 @@ static void schedule(struct kb_publisher *p, uint64_t usec)
         sd_event_source_set_enabled(p->timer, SD_EVENT_ONESHOT);
 }
 
-static void start(struct kb_publisher *p);
+/* --- what is written down --- */
+
+/* "2 left out because this host's files have them: ana, bea" */
+static void describe(const struct kb_directory *d, char *text, size_t size)
+{
+        const struct kb_person *people;
+        const struct kb_refused *out;
+        size_t n = kb_directory_left_out(d, &out), used;
+
+        used = (size_t)snprintf(text, size, "%zu people, %zu left out because this host's files have them",
+                                kb_directory_people(d, &people), n);
+        for (size_t i = 0; i < n && i < NAMED_MAX && used < size; i++)
+                used += (size_t)snprintf(text + used, size - used, "%s %s", i == 0 ? ":" : ",",
+                                         out[i].subject);
+        if (n > NAMED_MAX && used < size)
+                snprintf(text + used, size - used, " ...");
+}
+
+static void note_published(const struct kb_publisher *p)
+{
+        char detail[320];
+
+        describe(p->directory, detail, sizeof(detail));
+        kb_broker_note(p->broker, (struct kb_event){.id = KB_EVENT_DIRECTORY_PUBLISHED,
+                                                    .generation = p->version,
+                                                    .detail = detail});
+}
+
+static bool same_left_out(const struct kb_directory *a, const struct kb_directory *b)
+{
+        const struct kb_refused *x, *y;
+        size_t n = kb_directory_left_out(a, &x);
+
+        if (kb_directory_left_out(b, &y) != n)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(x[i].subject, y[i].subject) != 0)
+                        return false;
+        return true;
+}
+
+/* --- in force --- */
+
+/* Decisions follow the names, which are published by now. */
+static void take(struct kb_publisher *p, struct kb_enforcement *e)
+{
+        kb_directory_free(p->directory);
+        p->directory = take_ptr(e->directory);
+        memcpy(p->store, e->store, sizeof(p->store));
+        p->version = e->version;
+        p->not_after = e->not_after;
+}
+
+static void set_problem(struct kb_publisher *p, const char *text)
+{
+        snprintf(p->problem, sizeof(p->problem), "%s", text);
+}
+
+static struct kb_enforcement *enforcement_new(const struct kb_publisher *p)
+{
+        struct kb_enforcement *e = calloc(1, sizeof(*e));
+
+        if (e) {
+                e->places = p->places.enforcement;
+                e->range = p->broker->config->id_range;
+        }
+        return e;
+}
+
+static void enforcement_free(struct kb_enforcement *e)
+{
+        if (e)
+                kb_enforcement_done(e);
+        free(e);
+}
+KB_DEFINE_CLEANUP(struct kb_enforcement, enforcement_free);
+
+static int run_enforcement(void *userdata)
+{
+        struct kb_publisher *p = userdata;
+
+        return kb_enforcement_run(p->enforcement);
+}
+
+/* Gives it to the disk's thread; `done` runs in the loop and takes p->enforcement away. Takes e. */
+static void enforce(struct kb_publisher *p, struct kb_enforcement *e, kb_disk_done done)
+{
+        int r;
+
+        p->enforcement = e;
+        r = kb_disk_run(p->broker->disk, run_enforcement, done, p);
+        if (r < 0) {
+                snprintf(e->problem, sizeof(e->problem), "%s", strerror(-r));
+                done(r, p);
+        }
+}
+
+/* --- a refresh --- */
 
 static void finish(struct kb_publisher *p, enum kb_error error)
 {
         struct waiting **next = &p->waiting;
 
-        kb_writer_done(&p->incoming.records);
         kb_user_grants_check(p->broker->user_grants, NULL);
         if (error == KB_E_OK)
                 p->problem[0] = '\0';
@@ -180,139 +178,212 @@ static void finish(struct kb_publisher *p, enum kb_error error)
                 free(w);
         }
         schedule(p, p->broker->config->refresh_usec);
-        if (p->waiting) /* they came while it was under way, and want what is newer still */
-                start(p);
+        go_on(p);
 }
 
-static void note_published(const struct kb_publisher *p)
+static void on_enforced(int r, void *userdata)
 {
-        const struct kb_person *people;
-        const struct kb_refused *left_out;
-        char detail[96];
+        struct kb_publisher *p = userdata;
+        _cleanup_(enforcement_freep) struct kb_enforcement *e = take_ptr(p->enforcement);
 
-        snprintf(detail, sizeof(detail), "%zu people, %zu left out because this host's files have them",
-                 kb_directory_people(p->directory, &people), kb_directory_left_out(p->directory, &left_out));
-        kb_broker_note(p->broker, (struct kb_event){.id = KB_EVENT_DIRECTORY_PUBLISHED,
-                                                    .generation = p->version,
-                                                    .detail = detail});
-}
-
-static enum kb_error take_document(struct kb_publisher *p)
-{
-        struct kb_span records = KB_SPAN(p->incoming.records.data, p->incoming.records.size);
-        int r = enforce(p, p->incoming.version, p->incoming.not_after, records);
-
-        if (r < 0)
-                return r == -EBADMSG ? KB_E_BAD_REQUEST : KB_E_INTERNAL;
-        p->confirmed = kb_now_realtime();
+        if (r < 0) {
+                set_problem(p, e->problem);
+                finish(p, r == -EBADMSG ? KB_E_BAD_REQUEST : KB_E_INTERNAL);
+                return;
+        }
+        take(p, e);
+        p->confirmed = p->confirmed_kept = e->confirmed;
+        p->whole = false;
         note_published(p);
-        r = keep(&p->incoming, p->confirmed);
-        if (r < 0)
+        if (e->keep_error < 0)
                 kb_process_log(
                         LOG_ERR,
                         "the directory cannot be kept on disk, and would be missed after a reboot: %s",
-                        strerror(-r));
-        return KB_E_OK;
+                        strerror(-e->keep_error));
+        finish(p, KB_E_OK);
 }
 
-/* --- asking --- */
+/* Only as exactly as MaxAge= needs it: once a minute for ever would wear out a disk for nothing. */
+static void keep_confirmed(struct kb_publisher *p)
+{
+        _cleanup_writer_ struct kb_writer w = kb_writer_init(16);
+        uint64_t max_age = p->broker->config->directory_max_age_usec;
 
-static void ask_part(struct kb_publisher *p);
+        if (max_age == KB_TIME_NEVER || p->confirmed - p->confirmed_kept < max_age / CONFIRMED_SHARE)
+                return;
+        kb_confirmed_put(&w, p->version, p->confirmed);
+        if (kb_writer_end(&w) < 0)
+                return;
+        p->confirmed_kept = p->confirmed;
+        kb_disk_write(p->broker->disk,
+                      &(struct kb_disk_file){.folder = p->places.enforcement.directory,
+                                             .name = KB_CONFIRMED_FILE,
+                                             .mode = 0600,
+                                             .content = KB_SPAN(w.data, w.size)},
+                      NULL, NULL);
+}
 
-static void on_part(const struct kb_store_answer *answer, void *userdata)
+static void on_transferred(enum kb_error error, const char *text, struct kb_transferred *transferred,
+                           void *userdata)
 {
         struct kb_publisher *p = userdata;
-        struct kb_directory_reply reply;
+        struct kb_enforcement *e;
 
-        p->call = NULL;
-        if (answer->error != KB_E_OK || kb_directory_reply_get(answer->fields, &reply) < 0) {
-                snprintf(p->problem, sizeof(p->problem), "%s",
-                         answer->error != KB_E_OK ? answer->text : "the store's answer makes no sense");
-                finish(p, answer->error != KB_E_OK ? answer->error : KB_E_INTERNAL);
+        p->transfer = NULL;
+        if (error != KB_E_OK) {
+                set_problem(p, text);
+                finish(p, error);
                 return;
         }
-        if (reply.unchanged && p->directory) {
+        if (transferred->unchanged) {
                 p->confirmed = kb_now_realtime();
+                keep_confirmed(p);
                 finish(p, KB_E_OK);
                 return;
         }
-        if (p->part > 0 && reply.version != p->incoming.version) { /* it changed while we read */
-                start(p);
-                return;
-        }
-        p->incoming.version = reply.version;
-        p->incoming.not_after = reply.not_after;
-        kb_write_raw(&p->incoming.records, reply.records);
-        if (kb_writer_end(&p->incoming.records) < 0) {
-                snprintf(p->problem, sizeof(p->problem), "the document is too large");
-                finish(p, KB_E_BAD_REQUEST);
-                return;
-        }
-        if (++p->part < reply.parts)
-                ask_part(p);
-        else
-                finish(p, take_document(p));
-}
-
-static void ask_part(struct kb_publisher *p)
-{
-        struct kb_broker *broker = p->broker;
-
-        if (kb_store_call_new(&p->call, &(struct kb_store_request){
-                                                .event = broker->event,
-                                                .dir = KB_STORES_DIR,
-                                                .store = broker->config->directory_store,
-                                                .verb = KB_VERB_directory,
-                                                .usec = broker->config->store_usec,
-                                                .done = on_part,
-                                                .userdata = p,
-                                        }) < 0) {
-                snprintf(p->problem, sizeof(p->problem), "out of memory");
+        e = enforcement_new(p);
+        if (!e) {
+                set_problem(p, "out of memory");
                 finish(p, KB_E_BUSY);
                 return;
         }
-        kb_directory_request_put(
-                kb_store_call_writer(p->call),
-                &(struct kb_directory_request){.have = p->directory ? p->version : 0, .part = p->part});
-        kb_store_call_start(p->call);
+        memcpy(e->store, p->asked_store, sizeof(e->store));
+        e->version = transferred->version;
+        e->not_after = transferred->not_after;
+        e->confirmed = kb_now_realtime();
+        e->records = transferred->records;
+        transferred->records = kb_writer_init(0);
+        enforce(p, e, on_enforced);
 }
 
-static void start(struct kb_publisher *p)
+static void refresh(struct kb_publisher *p)
 {
+        const struct kb_config *config = p->broker->config;
+        bool known = p->directory && !p->whole && strcmp(p->store, config->directory_store) == 0;
+
+        snprintf(p->asked_store, sizeof(p->asked_store), "%s", config->directory_store);
         for (struct waiting *w = p->waiting; w; w = w->next)
                 w->asked = true;
-        p->part = 0;
-        kb_writer_done(&p->incoming.records);
-        p->incoming = (struct document){.records = kb_writer_init(KB_DIRECTORY_SIZE_MAX)};
-        ask_part(p);
+        if (kb_transfer_start(&p->transfer, &(struct kb_transfer_request){
+                                                    .event = p->broker->event,
+                                                    .dir = p->places.stores,
+                                                    .store = p->asked_store,
+                                                    .usec = config->store_usec,
+                                                    .have = known ? p->version : 0,
+                                                    .done = on_transferred,
+                                                    .userdata = p,
+                                            }) < 0) {
+                set_problem(p, "out of memory");
+                finish(p, KB_E_BUSY);
+        }
+}
+
+/* --- this host's own accounts have changed --- */
+
+static void on_rechecked(int r, void *userdata)
+{
+        struct kb_publisher *p = userdata;
+        _cleanup_(enforcement_freep) struct kb_enforcement *e = take_ptr(p->enforcement);
+        bool news;
+
+        if (r >= 0 && p->directory && e->version == p->version) {
+                news = !same_left_out(p->directory, e->directory);
+                take(p, e);
+                kb_user_grants_check(p->broker->user_grants, NULL);
+                if (news)
+                        note_published(p);
+        } else { /* what is in force is not what is on disk, or cannot be published: the store has it */
+                if (r < 0)
+                        kb_process_log(LOG_WARNING, "people who are this host's own by now stay ours: %s",
+                                       e->problem);
+                p->whole = true;
+                schedule(p, 0);
+        }
+        go_on(p);
+}
+
+static void recheck(struct kb_publisher *p)
+{
+        struct kb_enforcement *e = enforcement_new(p);
+
+        p->recheck = false;
+        if (!e) {
+                p->whole = true; /* at the next refresh */
+                return;
+        }
+        e->from_disk = true;
+        enforce(p, e, on_rechecked);
+}
+
+static void on_accounts_changed(void *userdata)
+{
+        struct kb_publisher *p = userdata;
+
+        p->recheck = p->directory;
+        go_on(p);
+}
+
+/* --- one after the other --- */
+
+/* Those who came while something was under way want what is newer still. */
+static void go_on(struct kb_publisher *p)
+{
+        if (p->transfer || p->enforcement)
+                return;
+        if (p->recheck)
+                recheck(p);
+        else if (p->waiting)
+                refresh(p);
 }
 
 void kb_publisher_refresh(struct kb_publisher *p, kb_publisher_done done, void *userdata)
 {
-        struct waiting *w = NULL;
+        struct waiting *w = calloc(1, sizeof(*w));
 
-        if (done) {
-                w = calloc(1, sizeof(*w));
-                if (!w) {
-                        done(KB_E_BUSY, "out of memory", userdata);
-                        return;
-                }
-                *w = (struct waiting){.next = p->waiting, .done = done, .userdata = userdata};
-                p->waiting = w;
+        if (!w) {
+                done(KB_E_BUSY, "out of memory", userdata);
+                return;
         }
-        if (!p->call)
-                start(p);
+        *w = (struct waiting){.next = p->waiting, .done = done, .userdata = userdata};
+        p->waiting = w;
+        go_on(p);
 }
 
 static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
 {
-        kb_publisher_refresh(userdata, NULL, NULL);
+        struct kb_publisher *p = userdata;
+
+        if (p->transfer || p->enforcement)
+                schedule(p, KB_USEC_PER_SEC);
+        else
+                refresh(p);
         return 0;
 }
 
 /* --- life --- */
 
-int kb_publisher_new(struct kb_publisher **ret, struct kb_broker *broker)
+/* Before anybody is served, so here and now. */
+static void take_up_kept(struct kb_publisher *p)
+{
+        struct kb_enforcement e = {
+                .places = p->places.enforcement, .range = p->broker->config->id_range, .from_disk = true};
+        int r = kb_enforcement_run(&e);
+
+        if (r >= 0) {
+                take(p, &e);
+                p->confirmed = p->confirmed_kept = e.confirmed;
+        } else if (r != -ENOENT) {
+                set_problem(p, e.problem);
+                kb_process_log(LOG_ERR,
+                               "the last good directory is of no use (%s): nobody is let in until the store "
+                               "answers",
+                               e.problem);
+        }
+        kb_enforcement_done(&e);
+}
+
+int kb_publisher_new(struct kb_publisher **ret, struct kb_broker *broker,
+                     const struct kb_publisher_places *places)
 {
         _cleanup_(kb_publisher_freep) struct kb_publisher *p = calloc(1, sizeof(*p));
         int r;
@@ -320,15 +391,18 @@ int kb_publisher_new(struct kb_publisher **ret, struct kb_broker *broker)
         if (!p)
                 return -ENOMEM;
         p->broker = broker;
+        p->places = *places;
         r = sd_event_add_time(broker->event, &p->timer, CLOCK_MONOTONIC, 0, 0, on_timer, p);
         if (r < 0)
                 return r;
-        r = take_up_kept(p);
-        if (r < 0 && r != -ENOENT)
+        r = kb_accounts_new(&p->accounts, broker->event, places->enforcement.accounts, on_accounts_changed,
+                            p);
+        if (r < 0)
                 kb_process_log(LOG_ERR,
-                               "the last good directory is of no use (%s): nobody is let in until the store "
-                               "answers",
-                               p->problem[0] ? p->problem : strerror(-r));
+                               "changes of this host's own accounts are seen with the next directory only: "
+                               "%s cannot be watched: %s",
+                               places->enforcement.accounts, strerror(-r));
+        take_up_kept(p);
         schedule(p, 0);
         *ret = take_ptr(p);
         return 0;
@@ -338,16 +412,16 @@ void kb_publisher_free(struct kb_publisher *p)
 {
         if (!p)
                 return;
-        if (p->call)
-                kb_store_call_cancel(p->call);
+        if (p->transfer)
+                kb_transfer_cancel(p->transfer);
         while (p->waiting) {
                 struct waiting *w = p->waiting;
 
                 p->waiting = w->next;
                 free(w);
         }
+        kb_accounts_free(p->accounts);
         sd_event_source_disable_unref(p->timer);
-        kb_writer_done(&p->incoming.records);
         kb_directory_free(p->directory);
         free(p);
 }

@@ -2,26 +2,38 @@
 #pragma once
 
 /*
- * The directory on this host: fetched from its store when there is a newer one, judged, kept on disk as the
- * last good one, and published to the name service. What is in force is whole: a document is taken or
- * refused.
+ * The directory on this host: fetched from its store when there is a newer one (transfer.h), judged, kept on
+ * disk as the last good one and published to the name service (enforcement.h). What is in force is whole: a
+ * document is taken or refused. It is judged again when this host's own accounts change (accounts.h).
  */
 
-#include "directory/document.h"
 #include "helper/broker/broker.h"
+#include "helper/broker/enforcement.h"
 
 struct kb_publisher;
+
+/* Where things are. */
+struct kb_publisher_places {
+        struct kb_enforcement_places enforcement;
+        const char *stores; /* folder of their sockets */
+};
+#define KB_PUBLISHER_PLACES                                                                                 \
+        (&(const struct kb_publisher_places){.enforcement = {.accounts = "/etc",                            \
+                                                             .nss = KB_STATEDIR "/nss",                     \
+                                                             .directory = KB_STATEDIR "/directory"},        \
+                                             .stores = KB_RUNDIR "/stores"})
 
 /*
  * Takes up the last good document from disk, publishes it, and begins to ask the store every RefreshSec=.
  * 0 or a negative errno. Without a last good one there is nobody until the store answers.
  */
-int kb_publisher_new(struct kb_publisher **ret, struct kb_broker *broker);
-void kb_publisher_free(struct kb_publisher *p);
+int kb_publisher_new(struct kb_publisher **ret, struct kb_broker *broker,
+                     const struct kb_publisher_places *places);
+void kb_publisher_free(struct kb_publisher *p); /* after kb_disk_drain() */
 KB_DEFINE_CLEANUP(struct kb_publisher, kb_publisher_free);
 
 /*
- * Asks the store now. done (which may be NULL) is called once what the store had at this moment is in force,
+ * Asks the store now. done is called once what the store had at this moment is in force,
  * or could not be brought in force: error and text say why.
  */
 typedef void (*kb_publisher_done)(enum kb_error error, const char *text, void *userdata);

@@ -43,7 +43,8 @@ void kb_publisher_refresh(struct kb_publisher *p, kb_publisher_done done, void *
         fail_msg("nobody refreshes here");
 }
 
-int kb_publisher_new(struct kb_publisher **ret, struct kb_broker *b)
+int kb_publisher_new(struct kb_publisher **ret, struct kb_broker *b,
+                     const struct kb_publisher_places *places)
 {
         return -ENOSYS; /* the whole broker is not started here */
 }

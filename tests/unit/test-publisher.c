@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The directory on its way in force: a store that is the test's own, linked in place of the socket, real
+ * documents, real files.
+ */
+#include "tests/unit/folder.h"
+#include "tests/unit/test.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "common/clock.h"
+#include "common/file.h"
+#include "helper/broker/disk.h"
+#include "helper/broker/publisher.h"
+#include "helper/broker/store_client.h"
+
+/* --- the store: two people and a group, in portions of one record --- */
+
+#define PEOPLE 3
+
+static struct {
+        enum kb_error error;
+        bool nonsense;
+        uint64_t version;
+        bool restless;       /* a new version with every portion */
+        uint32_t parts_more; /* than there are, from the second portion on */
+        uint32_t parts;      /* instead of the true number; 0: the true one */
+        bool empty_portions;
+        bool unchanged; /* whatever the caller has */
+        bool bad_id;
+        unsigned asked;
+        uint64_t have; /* as it was asked last */
+} store;
+
+struct kb_store_call {
+        struct kb_store_request is;
+        struct kb_writer fields;
+        sd_event_source *later;
+};
+
+int kb_store_call_new(struct kb_store_call **ret, const struct kb_store_request *request)
+{
+        struct kb_store_call *c = calloc(1, sizeof(*c));
+
+        assert_non_null(c);
+        *c = (struct kb_store_call){.is = *request, .fields = kb_writer_init(65536)};
+        assert_true(request->usec > 0);
+        *ret = c;
+        return 0;
+}
+
+struct kb_writer *kb_store_call_writer(struct kb_store_call *c)
+{
+        return &c->fields;
+}
+
+static void free_call(struct kb_store_call *c)
+{
+        sd_event_source_disable_unref(c->later);
+        kb_writer_done(&c->fields);
+        free(c);
+}
+
+static const char *const names[PEOPLE] = {"ana", "bea", "eva"};
+
+static void put_portion(uint32_t part, struct kb_writer *w)
+{
+        if (part < PEOPLE)
+                kb_directory_add_person(w, &(struct kb_person_record){
+                                                   .name = names[part],
+                                                   .uid = store.bad_id ? 0 : KB_ID_MIN_DEFAULT + part,
+                                                   .full_name = "",
+                                                   .home = "/home/x",
+                                                   .shell = "/bin/sh",
+                                                   .auth = "",
+                                                   .has_password = true,
+                                                   .expires = KB_TIME_NEVER,
+                                           });
+}
+
+static void put_reply(const struct kb_directory_request *m, struct kb_writer *w)
+{
+        _cleanup_writer_ struct kb_writer records = kb_writer_init(65536);
+        struct kb_directory_reply reply = {.version = store.version, .not_after = KB_TIME_NEVER};
+
+        store.have = m->have;
+        store.asked++;
+        reply.unchanged = store.unchanged || m->have == store.version;
+        reply.parts = store.parts > 0 ? store.parts : PEOPLE;
+        if (m->part > 0)
+                reply.parts += store.parts_more;
+        if (!reply.unchanged && !store.empty_portions)
+                put_portion(m->part, &records);
+        reply.records = KB_SPAN(records.data ? records.data : (uint8_t *)"", records.size);
+        kb_directory_reply_put(w, &reply);
+        if (store.restless)
+                store.version++;
+}
+
+static int answer_later(sd_event_source *source, void *userdata)
+{
+        struct kb_store_call *c = userdata;
+        _cleanup_writer_ struct kb_writer w = kb_writer_init(65536);
+        struct kb_store_answer answer = {.error = store.error, .text = ""};
+        struct kb_directory_request m;
+
+        assert_ok(kb_directory_request_get(KB_SPAN(c->fields.data, c->fields.size), &m));
+        if (store.error != KB_E_OK)
+                answer.text = "the store is away";
+        else if (store.nonsense)
+                answer.fields = KB_SPAN("x", 1);
+        else {
+                put_reply(&m, &w);
+                answer.fields = KB_SPAN(w.data, w.size);
+        }
+        c->is.done(&answer, c->is.userdata);
+        free_call(c);
+        return 0;
+}
+
+void kb_store_call_start(struct kb_store_call *c)
+{
+        assert_ok(sd_event_add_defer(c->is.event, &c->later, answer_later, c));
+}
+
+void kb_store_call_cancel(struct kb_store_call *c)
+{
+        free_call(c);
+}
+
+void *kb_store_answer_take(const struct kb_store_answer *answer)
+{
+        fail_msg("nobody takes anything here");
+        return NULL;
+}
+
+/* --- the broker --- */
+
+static struct kb_broker broker;
+
+static void write_file(const char *name, const char *content)
+{
+        _cleanup_close_ int folder = open(in_folder("."), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int etc = openat(folder, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        assert_ok(kb_file_write_at(etc, name, KB_SPAN_STRING(content), 0644));
+}
+
+static int on_log(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        kb_log_dispatch(broker.log);
+        return 0;
+}
+
+static char places[4][512];
+
+static void start(void)
+{
+        struct kb_log_damage damage;
+        _cleanup_problems_ struct kb_problems problems = {0};
+        static const char *const folders[] = {"etc", "nss", "directory", "stores"};
+        struct kb_publisher_places all = {{places[0], places[1], places[2]}, places[3]};
+
+        for (unsigned i = 0; i < 4; i++)
+                snprintf(places[i], sizeof(places[i]), "%s", in_folder(folders[i]));
+        broker = (struct kb_broker){.units_fd = -1};
+        assert_ok(sd_event_new(&broker.event));
+        assert_ok(kb_config_new(in_folder("keybearer.conf"), &(struct kb_config_trust){.owner = geteuid()},
+                                &problems, &broker.config));
+        assert_ok(kb_log_open(&broker.log, in_folder("log"), &(struct kb_log_options){0}, &damage));
+        assert_ok(sd_event_add_io(broker.event, &broker.log_source, kb_log_fd(broker.log), 1, on_log, NULL));
+        assert_ok(kb_disk_new(&broker.disk, broker.event));
+        assert_ok(kb_publisher_new(&broker.publisher, &broker, &all));
+}
+
+static void stop(void)
+{
+        kb_disk_drain(broker.disk);
+        kb_publisher_free(broker.publisher);
+        kb_disk_free(broker.disk);
+        sd_event_source_disable_unref(broker.log_source);
+        kb_log_free(broker.log);
+        kb_config_free(broker.config);
+        sd_event_unref(broker.event);
+}
+
+static int set_up(void **state)
+{
+        static const char *const folders[] = {"etc", "nss", "directory", "stores", "log"};
+        char first_key[KB_FIRST_KEY_MAX];
+
+        memset(&store, 0, sizeof(store));
+        store.version = 7;
+        for (unsigned i = 0; i < KB_ARRAY_SIZE(folders); i++)
+                assert_int_equal(mkdir(in_folder(folders[i]), 0755), 0);
+        assert_ok(kb_log_create(in_folder("log"), kb_now_realtime(), first_key));
+        write_file("passwd", "root:x:0:0::/root:/bin/sh\n");
+        write_file("group", "root:x:0:\n");
+        start();
+        return 0;
+}
+
+static int tear_down(void **state)
+{
+        static const char *const folders[] = {"etc", "nss", "directory", "stores", "log"};
+
+        stop();
+        for (unsigned i = 0; i < KB_ARRAY_SIZE(folders); i++)
+                nftw(in_folder(folders[i]), test_folder_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        unlink(in_folder("keybearer.conf"));
+        return 0;
+}
+
+/* --- asking --- */
+
+static struct {
+        unsigned n;
+        enum kb_error error;
+        char text[256];
+} done;
+
+static void on_done(enum kb_error error, const char *text, void *userdata)
+{
+        done.n++;
+        done.error = error;
+        snprintf(done.text, sizeof(done.text), "%s", text);
+}
+
+static enum kb_error refresh(void)
+{
+        unsigned n = done.n;
+
+        kb_publisher_refresh(broker.publisher, on_done, NULL);
+        while (done.n == n)
+                assert_ok(sd_event_run(broker.event, KB_USEC_PER_SEC));
+        return done.error;
+}
+
+static bool is_ours(const char *name)
+{
+        const struct kb_directory *d = kb_publisher_directory(broker.publisher);
+
+        return d && kb_directory_person(d, name);
+}
+
+/* Runs the loop until a name is, or is not, ours. */
+static void run_until(const char *name, bool ours)
+{
+        uint64_t end = kb_now_monotonic() + 60 * KB_USEC_PER_SEC;
+
+        while (is_ours(name) != ours && kb_now_monotonic() < end)
+                assert_ok(sd_event_run(broker.event, KB_USEC_PER_SEC));
+        assert_int_equal(is_ours(name), ours);
+}
+
+static struct kb_publisher_state state_of(void)
+{
+        struct kb_publisher_state s;
+
+        kb_publisher_get_state(broker.publisher, &s);
+        return s;
+}
+
+/* --- the good --- */
+
+static void a_document_in_portions_is_in_force_kept_and_published(void **state)
+{
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_true(is_ours("ana") && is_ours("eva"));
+        assert_int_equal(state_of().version, 7);
+        assert_int_equal(access(in_folder("nss/users-1"), F_OK), 0);
+        stop();
+        store.error = KB_E_UNREACHABLE;
+        start();
+        assert_true(is_ours("ana")); /* the last good one, before the store was asked */
+        assert_int_equal(refresh(), KB_E_UNREACHABLE);
+        assert_string_equal(state_of().problem, "the store is away");
+        assert_true(is_ours("ana"));
+}
+
+static void what_is_the_newest_is_not_sent_again(void **state)
+{
+        assert_int_equal(refresh(), KB_E_OK);
+        store.asked = 0;
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_int_equal(store.asked, 1);
+        assert_int_equal(store.have, 7);
+}
+
+static void another_stores_version_is_not_this_ones(void **state)
+{
+        FILE *f;
+
+        assert_int_equal(refresh(), KB_E_OK);
+        stop();
+        f = fopen(in_folder("keybearer.conf"), "w");
+        assert_non_null(f);
+        fputs("[Directory]\nStore=other\n", f);
+        fclose(f);
+        assert_int_equal(chmod(in_folder("keybearer.conf"), 0600), 0);
+        start();
+        store.have = 99;
+        assert_int_equal(refresh(), KB_E_OK);
+        stop();
+        start();
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_int_equal(store.have, 7);
+}
+
+static void when_it_was_confirmed_is_known_after_a_restart(void **state)
+{
+        uint64_t first;
+
+        assert_int_equal(refresh(), KB_E_OK);
+        first = state_of().confirmed;
+        broker.config->directory_max_age_usec = 16; /* a sixteenth of it passes at once */
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_true(state_of().confirmed > first);
+        first = state_of().confirmed;
+        stop();
+        start();
+        assert_true(state_of().confirmed >= first);
+        stop();
+        write_file("../directory/confirmed", "what is this?!??");
+        start();
+        assert_true(state_of().confirmed < first);
+        assert_true(is_ours("ana"));
+}
+
+/* --- the hostile --- */
+
+static void a_store_that_lies_changes_nothing_and_comes_to_an_end(void **state)
+{
+        static const struct {
+                const char *what;
+                enum kb_error expected;
+        } table[] = {
+                {"the store's answer makes no sense", KB_E_INTERNAL},
+                {"the document changes faster than it can be read", KB_E_CONFLICT},
+                {"the document has an impossible number of portions", KB_E_BAD_REQUEST},
+                {"the document has an impossible number of portions", KB_E_BAD_REQUEST},
+                {"a portion of the document is empty", KB_E_BAD_REQUEST},
+                {"the document has an impossible number of portions", KB_E_BAD_REQUEST},
+        };
+
+        assert_int_equal(refresh(), KB_E_OK);
+        for (unsigned i = 0; i < KB_ARRAY_SIZE(table); i++) {
+                memset(&store, 0, sizeof(store));
+                store.version = 100 + 10 * i;
+                store.nonsense = i == 0;
+                store.restless = i == 1;
+                store.parts_more = i == 2;
+                store.parts = i == 3 ? UINT32_MAX : i == 5 ? 1025 : 0;
+                store.empty_portions = i == 4;
+                assert_int_equal(refresh(), table[i].expected);
+                assert_string_equal(done.text, table[i].what);
+                assert_true(store.asked < 20);
+                assert_int_equal(state_of().version, 7);
+                assert_true(is_ours("ana"));
+        }
+        store.bad_id = true;
+        store.version = 200;
+        store.parts = 0;
+        assert_int_equal(refresh(), KB_E_BAD_REQUEST);
+        assert_non_null(strstr(done.text, "ana"));
+        assert_int_equal(state_of().version, 7);
+}
+
+static void unchanged_is_no_answer_to_who_has_nothing(void **state)
+{
+        store.unchanged = true;
+        assert_int_equal(refresh(), KB_E_BAD_REQUEST);
+        assert_null(kb_publisher_directory(broker.publisher));
+}
+
+/* --- the disk --- */
+
+static int gate[2];
+
+static int sit(void *userdata)
+{
+        char c;
+
+        return (int)read(gate[0], &c, 1);
+}
+
+static void on_end(int r, void *userdata)
+{
+}
+
+static void a_slow_disk_holds_up_the_directory_and_not_the_loop(void **state)
+{
+        unsigned n = done.n;
+
+        assert_int_equal(pipe(gate), 0);
+        assert_ok(kb_disk_run(broker.disk, sit, on_end, NULL));
+        kb_publisher_refresh(broker.publisher, on_done, NULL);
+        while (store.asked < PEOPLE)
+                assert_ok(sd_event_run(broker.event, KB_USEC_PER_SEC));
+        for (unsigned i = 0; i < 20; i++)
+                assert_ok(sd_event_run(broker.event, 1000)); /* would not come back */
+        assert_int_equal(done.n, n);
+        assert_false(is_ours("ana"));                          /* not before it is published */
+        kb_publisher_refresh(broker.publisher, on_done, NULL); /* for what is newer than that */
+        assert_int_equal(write(gate[1], "x", 1), 1);
+        while (done.n < n + 2)
+                assert_ok(sd_event_run(broker.event, KB_USEC_PER_SEC));
+        assert_true(is_ours("ana"));
+        assert_int_equal(store.asked, PEOPLE + 1);
+        close(gate[0]);
+        close(gate[1]);
+}
+
+static void what_cannot_be_published_is_not_decided_by(void **state)
+{
+        assert_int_equal(refresh(), KB_E_OK);
+        store.version = 8;
+        assert_int_equal(rename(in_folder("nss"), in_folder("nss.away")), 0);
+        assert_int_equal(refresh(), KB_E_INTERNAL);
+        assert_int_equal(state_of().version, 7);
+        assert_int_equal(rename(in_folder("nss.away"), in_folder("nss")), 0);
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_int_equal(state_of().version, 8);
+}
+
+static void what_cannot_be_kept_is_in_force_all_the_same(void **state)
+{
+        assert_int_equal(rmdir(in_folder("directory")), 0);
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_true(is_ours("ana"));
+        assert_int_equal(mkdir(in_folder("directory"), 0700), 0);
+        /* but it cannot be judged again without the store */
+        write_file("passwd", "ana:x:1000:1000::/home/ana:/bin/sh\n");
+        run_until("ana", false);
+        assert_int_equal(store.have, 0);
+        assert_true(is_ours("bea"));
+}
+
+static void a_last_good_one_that_is_damaged_is_left_aside(void **state)
+{
+        assert_int_equal(refresh(), KB_E_OK);
+        stop();
+        write_file("../directory/current", "damaged");
+        store.error = KB_E_UNREACHABLE;
+        start();
+        assert_null(kb_publisher_directory(broker.publisher));
+        assert_non_null(strstr(state_of().problem, "damaged"));
+}
+
+/* --- this host's own accounts --- */
+
+static void on_recorded(int r, uint64_t sequence, void *userdata)
+{
+        assert_ok(r);
+        *(uint64_t *)userdata = sequence;
+}
+
+/* How many records there are, with the one that is written to find out. */
+static uint64_t records(void)
+{
+        struct kb_event event = {.id = KB_EVENT_CONFIG_LOADED, .detail = "a mark"};
+        uint64_t sequence = 0;
+
+        assert_ok(kb_log_append(broker.log, &event, true, on_recorded, &sequence));
+        while (sequence == 0)
+                assert_ok(sd_event_run(broker.event, KB_USEC_PER_SEC));
+        return sequence;
+}
+
+static void who_becomes_the_hosts_own_is_ours_no_more_until_they_are_gone(void **state)
+{
+        uint64_t before;
+
+        assert_int_equal(refresh(), KB_E_OK);
+        store.error = KB_E_UNREACHABLE; /* nobody is needed for this */
+        before = records();
+        write_file("passwd", "root:x:0:0::/root:/bin/sh\nana:x:1000:1000::/home/ana:/bin/sh\n");
+        run_until("ana", false);
+        assert_true(is_ours("bea"));
+        assert_int_equal(state_of().left_out, 1);
+        assert_int_equal(state_of().version, 7);
+        assert_int_equal(records(), before + 2);
+        write_file("group", "root:x:0:\neva:x:1001:\n");
+        run_until("eva", false);
+        write_file("passwd", "root:x:0:0::/root:/bin/sh\n");
+        run_until("ana", true);
+        assert_false(is_ours("eva"));
+}
+
+static void another_change_of_the_accounts_is_no_news(void **state)
+{
+        const struct kb_directory *d;
+        uint64_t before, end = kb_now_monotonic() + 60 * KB_USEC_PER_SEC;
+
+        assert_int_equal(refresh(), KB_E_OK);
+        before = records();
+        d = kb_publisher_directory(broker.publisher);
+        write_file("passwd", "root:x:0:0::/root:/bin/sh\ndaemon:x:1:1::/:/bin/false\n");
+        write_file("shadow", "of no interest");
+        while (kb_publisher_directory(broker.publisher) == d && kb_now_monotonic() < end)
+                assert_ok(sd_event_run(broker.event, KB_USEC_PER_SEC));
+        assert_ptr_not_equal(kb_publisher_directory(broker.publisher), d); /* it was judged again */
+        assert_int_equal(records(), before + 1);
+}
+
+static void accounts_that_cannot_be_read_change_nothing(void **state)
+{
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_int_equal(unlink(in_folder("etc/passwd")), 0);
+        store.asked = 0;
+        while (store.asked == 0) /* it asks for the whole document, and cannot judge that either */
+                assert_ok(sd_event_run(broker.event, KB_USEC_PER_SEC));
+        assert_int_equal(store.have, 0);
+        assert_int_equal(refresh(), KB_E_INTERNAL);
+        assert_true(is_ours("ana"));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        const struct CMUnitTest tests[] = {
+                TEST(a_document_in_portions_is_in_force_kept_and_published),
+                TEST(what_is_the_newest_is_not_sent_again),
+                TEST(another_stores_version_is_not_this_ones),
+                TEST(when_it_was_confirmed_is_known_after_a_restart),
+                TEST(a_store_that_lies_changes_nothing_and_comes_to_an_end),
+                TEST(unchanged_is_no_answer_to_who_has_nothing),
+                TEST(a_slow_disk_holds_up_the_directory_and_not_the_loop),
+                TEST(what_cannot_be_published_is_not_decided_by),
+                TEST(what_cannot_be_kept_is_in_force_all_the_same),
+                TEST(a_last_good_one_that_is_damaged_is_left_aside),
+                TEST(who_becomes_the_hosts_own_is_ours_no_more_until_they_are_gone),
+                TEST(another_change_of_the_accounts_is_no_news),
+                TEST(accounts_that_cannot_be_read_change_nothing),
+        };
+
+        return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
+}

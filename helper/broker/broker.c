@@ -284,7 +284,7 @@ static int start(struct kb_broker *broker)
         if (r >= 0)
                 r = load_host_key(broker);
         if (r >= 0)
-                r = kb_systemd_new(&broker->systemd, broker->event);
+                r = kb_systemd_new(&broker->systemd, broker->event, KB_SYSTEMD_OPTIONS);
         if (r >= 0)
                 r = open_folder(KB_RUNDIR "/units", &broker->units_fd);
         if (r >= 0)

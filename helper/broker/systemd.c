@@ -14,18 +14,20 @@
  * org.freedesktop.systemd1(5). On the private socket there is no bus and no bus name: destination is NULL,
  * and only root may connect.
  */
-#define PRIVATE_ADDRESS   "unix:path=/run/systemd/private"
 #define MANAGER_PATH      "/org/freedesktop/systemd1"
 #define MANAGER_INTERFACE "org.freedesktop.systemd1.Manager"
-#define CALL_USEC         (25 * KB_USEC_PER_SEC)
 #define RUN_USEC          (30 * KB_USEC_PER_SEC)
-#define JOB_USEC          (180 * KB_USEC_PER_SEC) /* a job may wait for a slow service's start or reload */
+#define BACK_OFF_MIN_USEC (100 * KB_USEC_PER_MSEC)
+#define BACK_OFF_MAX_USEC (5 * KB_USEC_PER_SEC)
 
+/* Whom we wait for: PID 1 has to answer, and of a job to say how it ended. */
 struct job {
         struct job *next;
+        struct job **list; /* the one it is in */
         struct kb_systemd *owner;
-        char *path; /* object path of the job, once we know it */
-        kb_systemd_job_done done;
+        char *path;               /* object path of the job, once we know it */
+        kb_systemd_job_done done; /* one of the two */
+        kb_systemd_facts_done facts_done;
         void *userdata;
         sd_bus_slot *call;
         sd_event_source *timer;
@@ -33,26 +35,56 @@ struct job {
 
 struct kb_systemd {
         sd_event *event;
+        struct kb_systemd_options is;
         sd_bus *bus; /* NULL while PID 1 has not been asked, or hung up */
         sd_bus_slot *removed;
         struct job *jobs;
-        struct query *queries;
+        struct job *lost; /* their connection is gone: they are told so from the loop */
+        sd_event_source *tell_lost;
+        bool answered;       /* on this connection */
+        unsigned failures;   /* connections in a row without an answer */
+        uint64_t not_before; /* monotonic: of the next connection */
 };
 
-/* --- jobs we wait for --- */
+/* --- those we wait for --- */
 
-static void job_end(struct job *job, int r)
+static void job_enlist(struct job *job, struct job **list)
 {
-        struct job **p = &job->owner->jobs;
+        job->list = list;
+        job->next = *list;
+        *list = job;
+}
+
+static void job_delist(struct job *job)
+{
+        struct job **p = job->list;
 
         while (*p != job)
                 p = &(*p)->next;
         *p = job->next;
+}
+
+static void job_free(struct job *job)
+{
         sd_bus_slot_unref(job->call);
         sd_event_source_disable_unref(job->timer);
-        job->done(r, job->userdata);
         free(job->path);
         free(job);
+}
+
+static void job_end_with(struct job *job, int r, const struct kb_unit_facts *facts)
+{
+        job_delist(job);
+        if (job->facts_done)
+                job->facts_done(r, r < 0 ? NULL : facts, job->userdata);
+        else
+                job->done(r, job->userdata);
+        job_free(job);
+}
+
+static void job_end(struct job *job, int r)
+{
+        job_end_with(job, r, NULL);
 }
 
 static int on_job_timeout(sd_event_source *source, uint64_t now, void *userdata)
@@ -89,37 +121,61 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
 
 /* --- the connection --- */
 
+static int on_lost(sd_event_source *source, void *userdata)
+{
+        struct kb_systemd *s = userdata;
+
+        while (s->lost)
+                job_end(s->lost, -EHOSTDOWN);
+        return 0;
+}
+
+static void back_off(struct kb_systemd *s)
+{
+        uint64_t usec = BACK_OFF_MIN_USEC << (s->failures < 16 ? s->failures : 16);
+
+        s->failures++;
+        s->not_before = kb_time_add(kb_now_monotonic(), usec < BACK_OFF_MAX_USEC ? usec : BACK_OFF_MAX_USEC);
+}
+
+/*
+ * PID 1 was re-executed, or is gone: nobody will tell us how our jobs end. Whoever waits is told from the
+ * loop, so that nothing of theirs runs inside a call of somebody else.
+ */
 static void disconnect(struct kb_systemd *s)
 {
+        if (!s->bus)
+                return;
+        while (s->jobs) {
+                struct job *job = s->jobs;
+
+                job_delist(job);
+                job_enlist(job, &s->lost);
+        }
+        if (s->lost)
+                sd_event_source_set_enabled(s->tell_lost, SD_EVENT_ONESHOT);
+        if (!s->answered)
+                back_off(s);
         s->removed = sd_bus_slot_unref(s->removed);
         s->bus = sd_bus_close_unref(s->bus);
 }
 
-/* PID 1 was re-executed, or is gone: nobody will tell us how our jobs end. */
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-        struct kb_systemd *s = userdata;
-
-        while (s->jobs)
-                job_end(s->jobs, -EHOSTDOWN);
-        disconnect(s);
+        disconnect(userdata);
         return 0;
 }
 
-static int connect_manager(struct kb_systemd *s)
+static int open_bus(struct kb_systemd *s)
 {
-        int r;
+        int r = sd_bus_new(&s->bus);
 
-        if (s->bus && sd_bus_is_open(s->bus) > 0)
-                return 0;
-        disconnect(s);
-        r = sd_bus_new(&s->bus);
         if (r >= 0)
-                r = sd_bus_set_address(s->bus, PRIVATE_ADDRESS);
+                r = sd_bus_set_address(s->bus, s->is.address);
         if (r >= 0)
                 r = sd_bus_start(s->bus);
         if (r >= 0)
-                r = sd_bus_set_method_call_timeout(s->bus, CALL_USEC);
+                r = sd_bus_set_method_call_timeout(s->bus, s->is.call_usec);
         if (r >= 0)
                 r = sd_bus_attach_event(s->bus, s->event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)
@@ -129,17 +185,34 @@ static int connect_manager(struct kb_systemd *s)
                 r = sd_bus_match_signal_async(s->bus, NULL, NULL, "/org/freedesktop/DBus/Local",
                                               "org.freedesktop.DBus.Local", "Disconnected", on_disconnected,
                                               NULL, s);
-        if (r < 0) {
-                disconnect(s);
-                return -EHOSTDOWN;
-        }
-        return 0;
+        return r;
 }
 
-static int error_to_errno(sd_bus_message *m)
+static int connect_manager(struct kb_systemd *s)
+{
+        if (s->bus && sd_bus_is_open(s->bus) > 0)
+                return 0;
+        disconnect(s); /* it may be closing, and would never answer */
+        if (kb_now_monotonic() < s->not_before)
+                return -EHOSTDOWN;
+        s->answered = false;
+        if (open_bus(s) >= 0)
+                return 0;
+        disconnect(s);
+        return -EHOSTDOWN;
+}
+
+/* What an answer says; 0 when it is none of an error. A connection that ends makes up its answers itself. */
+static int answer_to_errno(struct kb_systemd *s, sd_bus_message *m)
 {
         const sd_bus_error *e = sd_bus_message_get_error(m);
 
+        if (e && (!s->bus || sd_bus_is_open(s->bus) <= 0))
+                return -EHOSTDOWN;
+        if (e && sd_bus_error_has_name(e, SD_BUS_ERROR_NO_REPLY))
+                return -ETIMEDOUT;
+        s->answered = true;
+        s->failures = 0;
         if (!e)
                 return 0;
         if (sd_bus_error_has_name(e, "org.freedesktop.systemd1.NoSuchUnit"))
@@ -147,27 +220,46 @@ static int error_to_errno(sd_bus_message *m)
         return -sd_bus_error_get_errno(e);
 }
 
-/* --- what a unit is --- */
+/* --- to ask --- */
 
-struct query {
-        struct query *next;
-        struct kb_systemd *owner;
-        kb_systemd_facts_done done;
-        void *userdata;
-        sd_bus_slot *call;
-};
-
-static void query_end(struct query *query, int r, const struct kb_unit_facts *facts)
+static int job_new(struct kb_systemd *s, const struct job *like, uint64_t usec, struct job **ret)
 {
-        struct query **p = &query->owner->queries;
+        struct job *job;
+        int r = connect_manager(s);
 
-        while (*p != query)
-                p = &(*p)->next;
-        *p = query->next;
-        sd_bus_slot_unref(query->call);
-        query->done(r, facts, query->userdata);
-        free(query);
+        if (r < 0)
+                return r;
+        job = calloc(1, sizeof(*job));
+        if (!job)
+                return -ENOMEM;
+        *job = *like;
+        job->owner = s;
+        r = sd_event_add_time_relative(s->event, &job->timer, CLOCK_MONOTONIC, usec, 0, on_job_timeout, job);
+        if (r < 0) {
+                free(job);
+                return r;
+        }
+        *ret = job;
+        return 0;
 }
+
+/* The call is on its way (r >= 0): from now on the job is one that we wait for. */
+static int job_started(struct job *job, int r)
+{
+        struct kb_systemd *s = job->owner;
+
+        if (r >= 0) {
+                job_enlist(job, &s->jobs);
+                return 0;
+        }
+        job_free(job);
+        if (r != -ECONNRESET && r != -EPIPE && r != -ENOTCONN)
+                return r;
+        disconnect(s); /* PID 1 hung up before the loop could see it */
+        return -EHOSTDOWN;
+}
+
+/* --- what a unit is --- */
 
 /* One property of GetAll's answer into facts; UINT32_MAX is how PID 1 says "none". */
 static int read_fact(sd_bus_message *m, const char *name, struct kb_unit_facts *facts)
@@ -213,35 +305,29 @@ static int read_facts(sd_bus_message *m, struct kb_unit_facts *ret)
 static int on_facts(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         struct kb_unit_facts facts = {0};
-        int r = error_to_errno(m);
+        struct job *job = userdata;
+        int r = answer_to_errno(job->owner, m);
 
         if (r >= 0)
                 r = read_facts(m, &facts);
-        query_end(userdata, r, &facts);
+        job_end_with(job, r, &facts);
         return 0;
 }
 
 int kb_systemd_unit_facts(struct kb_systemd *s, const char *unit, kb_systemd_facts_done done, void *userdata)
 {
-        _cleanup_free_ struct query *query = calloc(1, sizeof(*query));
         _cleanup_free_ char *path = NULL;
-        int r;
+        struct job *job;
+        int r = job_new(s, &(struct job){.facts_done = done, .userdata = userdata}, s->is.answer_usec, &job);
 
-        if (!query)
-                return -ENOMEM;
-        *query = (struct query){.owner = s, .done = done, .userdata = userdata};
-        r = connect_manager(s);
-        if (r >= 0)
-                r = sd_bus_path_encode(MANAGER_PATH "/unit", unit, &path);
-        if (r >= 0)
-                r = sd_bus_call_method_async(s->bus, &query->call, NULL, path,
-                                             "org.freedesktop.DBus.Properties", "GetAll", on_facts, query,
-                                             "s", "");
         if (r < 0)
                 return r;
-        query->next = s->queries;
-        s->queries = take_ptr(query);
-        return 0;
+        r = sd_bus_path_encode(MANAGER_PATH "/unit", unit, &path);
+        if (r >= 0)
+                r = sd_bus_call_method_async(s->bus, &job->call, NULL, path,
+                                             "org.freedesktop.DBus.Properties", "GetAll", on_facts, job, "s",
+                                             "");
+        return job_started(job, r);
 }
 
 /* --- do something to a unit --- */
@@ -250,7 +336,7 @@ static int on_job_queued(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         struct job *job = userdata;
         const char *path;
-        int r = error_to_errno(m);
+        int r = answer_to_errno(job->owner, m);
 
         job->call = sd_bus_slot_unref(job->call);
         if (r >= 0)
@@ -265,7 +351,9 @@ static int on_job_queued(sd_bus_message *m, void *userdata, sd_bus_error *error)
 /* A signal is no job: it is through when it was sent. */
 static int on_signal_sent(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-        job_end(userdata, error_to_errno(m));
+        struct job *job = userdata;
+
+        job_end(job, answer_to_errno(job->owner, m));
         return 0;
 }
 
@@ -288,45 +376,11 @@ static int call_manager(struct job *job, const char *unit, enum kb_unit_action a
         return -EINVAL;
 }
 
-static int job_new(struct kb_systemd *s, kb_systemd_job_done done, void *userdata, struct job **ret)
-{
-        struct job *job;
-        int r = connect_manager(s);
-
-        if (r < 0)
-                return r;
-        job = calloc(1, sizeof(*job));
-        if (!job)
-                return -ENOMEM;
-        *job = (struct job){.owner = s, .done = done, .userdata = userdata};
-        r = sd_event_add_time_relative(s->event, &job->timer, CLOCK_MONOTONIC, JOB_USEC, 0, on_job_timeout,
-                                       job);
-        if (r < 0) {
-                free(job);
-                return r;
-        }
-        *ret = job;
-        return 0;
-}
-
-/* The call is on its way (r >= 0): from now on the job is one that we wait for. */
-static int job_started(struct job *job, int r)
-{
-        if (r < 0) {
-                sd_event_source_disable_unref(job->timer);
-                free(job);
-                return r;
-        }
-        job->next = job->owner->jobs;
-        job->owner->jobs = job;
-        return 0;
-}
-
 int kb_systemd_unit_do(struct kb_systemd *s, const char *unit, enum kb_unit_action action, int signal,
                        kb_systemd_job_done done, void *userdata)
 {
         struct job *job;
-        int r = job_new(s, done, userdata, &job);
+        int r = job_new(s, &(struct job){.done = done, .userdata = userdata}, s->is.job_usec, &job);
 
         return r < 0 ? r : job_started(job, call_manager(job, unit, action, signal));
 }
@@ -376,7 +430,7 @@ int kb_systemd_run(struct kb_systemd *s, const char *const argv[static 3], kb_sy
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         struct job *job;
-        int r = job_new(s, done, userdata, &job);
+        int r = job_new(s, &(struct job){.done = done, .userdata = userdata}, s->is.job_usec, &job);
 
         if (r < 0)
                 return r;
@@ -388,14 +442,21 @@ int kb_systemd_run(struct kb_systemd *s, const char *const argv[static 3], kb_sy
 
 /* --- life --- */
 
-int kb_systemd_new(struct kb_systemd **ret, sd_event *event)
+int kb_systemd_new(struct kb_systemd **ret, sd_event *event, const struct kb_systemd_options *options)
 {
-        struct kb_systemd *s = calloc(1, sizeof(*s));
+        _cleanup_(kb_systemd_freep) struct kb_systemd *s = calloc(1, sizeof(*s));
+        int r;
 
         if (!s)
                 return -ENOMEM;
         s->event = sd_event_ref(event);
-        *ret = s;
+        s->is = *options;
+        r = sd_event_add_defer(event, &s->tell_lost, on_lost, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->tell_lost, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        *ret = take_ptr(s);
         return 0;
 }
 
@@ -403,11 +464,10 @@ void kb_systemd_free(struct kb_systemd *s)
 {
         if (!s)
                 return;
-        while (s->jobs)
-                job_end(s->jobs, -ECANCELED);
-        while (s->queries)
-                query_end(s->queries, -ECANCELED, NULL);
         disconnect(s);
+        while (s->lost)
+                job_end(s->lost, -ECANCELED);
+        sd_event_source_disable_unref(s->tell_lost);
         sd_event_unref(s->event);
         free(s);
 }

@@ -12,10 +12,29 @@
 #include <systemd/sd-event.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 
 struct kb_systemd;
 
-int kb_systemd_new(struct kb_systemd **ret, sd_event *event);
+struct kb_systemd_options {
+        const char
+                *address;   /* of systemd's private socket, as for sd_bus_set_address(3); kept, not copied */
+        uint64_t call_usec; /* until the bus makes up an answer */
+        uint64_t answer_usec; /* until we do, whatever state the connection is in */
+        uint64_t job_usec;    /* a job may wait for a slow service's start or reload */
+};
+#define KB_SYSTEMD_OPTIONS                                                                                  \
+        (&(const struct kb_systemd_options){.address = "unix:path=/run/systemd/private",                    \
+                                            .call_usec = 25 * KB_USEC_PER_SEC,                              \
+                                            .answer_usec = 30 * KB_USEC_PER_SEC,                            \
+                                            .job_usec = 180 * KB_USEC_PER_SEC})
+
+/*
+ * Connects when there is something to ask, and again after PID 1 hung up (it is re-executed when its package
+ * is upgraded). While it does not answer, one attempt is made per 100 ms at first and per 5 s in the end;
+ * whoever asks between two is told -EHOSTDOWN at once.
+ */
+int kb_systemd_new(struct kb_systemd **ret, sd_event *event, const struct kb_systemd_options *options);
 void kb_systemd_free(struct kb_systemd *s);
 KB_DEFINE_CLEANUP(struct kb_systemd, kb_systemd_free);
 
@@ -26,8 +45,10 @@ struct kb_unit_facts {
         bool notifies_reload; /* Type=notify-reload: a reload is through when the service itself says so */
 };
 
-/* r: 0, or a negative errno: -ENOENT (no such unit), -ETIMEDOUT, -EHOSTDOWN (PID 1 could not be reached),
- * -ECANCELED (by kb_systemd_free()). facts is NULL then. */
+/*
+ * Called once, from the loop or by kb_systemd_free(). r: 0, or a negative errno: -ENOENT (no such unit),
+ * -ETIMEDOUT, -EHOSTDOWN (PID 1 hung up), -ECANCELED (by kb_systemd_free()). facts is NULL then.
+ */
 typedef void (*kb_systemd_facts_done)(int r, const struct kb_unit_facts *facts, void *userdata);
 typedef void (*kb_systemd_job_done)(int r, void *userdata);
 

@@ -74,6 +74,17 @@ static char *only_observes(const struct doctor *d, const struct doctor_check *ch
                                                     : NULL;
 }
 
+static char *came_in_by_code(const struct doctor *d, const struct doctor_check *check, char **ret_about)
+{
+        const char *used = fact(d, check->about);
+
+        return !used || strcmp(used, "0") == 0 ? NULL
+                                               : cli_format("%s of the codes that `keybearer setup` printed "
+                                                            "let somebody in: the log says "
+                                                            "who",
+                                                            used);
+}
+
 /* --- the store --- */
 
 /* Asks for what only an open store gives, and little of it. */
@@ -304,6 +315,8 @@ static const struct doctor_check checks[] = {
         {"the directory is good", "directory_problem", fact_speaks,
          "systemctl restart keybearer-store-local keybearerd"},
         {"decisions are enforced", "Mode", only_observes, ENFORCE},
+        {"nobody came in by a recovery code", "recovery_used", came_in_by_code,
+         "keybearer audit show event=break-glass-used; keybearer recovery"},
         {"the log is root's alone", KB_STATEDIR "/log", is_not_private, OWN},
         {"what stores gave to keep is root's alone", KB_STATEDIR "/keep", is_not_private, OWN},
         {"the directory is root's alone", KB_STATEDIR "/directory", is_not_private, OWN},

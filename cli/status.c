@@ -84,6 +84,7 @@ static const struct {
 } figures[] = {
         {"started", "When the broker was started, in seconds since the epoch."},
         {"recovery_codes", "One-time codes for logins that are left."},
+        {"recovery_used", "One-time codes that let somebody in since they were made."},
         {"credentials", "Credentials that are defined."},
         {"grants", "Grants that live."},
         {"grants_failing", "Grants whose last renewal failed."},

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define FORMAT     1
+#define FORMAT     2 /* 1 did not count uses */
 #define CHARACTERS 25
 #define GROUP      5
 
@@ -98,6 +98,7 @@ bool kb_recovery_use(struct kb_recovery *recovery, struct kb_span typed)
                         found = i;
         if (found == KB_RECOVERY_MAX)
                 return false;
+        recovery->used++;
         recovery->n--;
         memmove(recovery->hashes[found], recovery->hashes[recovery->n], 32);
         kb_wipe(recovery->hashes[recovery->n], 32);
@@ -107,6 +108,7 @@ bool kb_recovery_use(struct kb_recovery *recovery, struct kb_span typed)
 void kb_recovery_put(const struct kb_recovery *recovery, struct kb_writer *w)
 {
         kb_write_u32(w, FORMAT);
+        kb_write_u32(w, recovery->used);
         kb_write_u32(w, recovery->n);
         for (unsigned i = 0; i < recovery->n; i++)
                 kb_write_bytes(w, KB_SPAN(recovery->hashes[i], 32), 32);
@@ -118,8 +120,9 @@ int kb_recovery_get(struct kb_span from, struct kb_recovery *ret)
         struct kb_recovery read = {0};
         uint32_t format_number = kb_read_u32(&r);
 
+        read.used = format_number == 1 ? 0 : kb_read_u32(&r);
         read.n = kb_read_u32(&r);
-        if (format_number != FORMAT || read.n > KB_RECOVERY_MAX)
+        if (format_number < 1 || format_number > FORMAT || read.n > KB_RECOVERY_MAX)
                 return -EBADMSG;
         for (unsigned i = 0; i < read.n; i++) {
                 struct kb_span bytes = kb_read_bytes(&r, 32);

@@ -17,6 +17,7 @@
 struct kb_recovery {
         uint8_t hashes[KB_RECOVERY_MAX][32];
         unsigned n;
+        uint32_t used; /* since they were made */
 };
 
 /* Replaces all codes by n new ones, 1..20; they are only ever here in clear. 0, -EINVAL, -EIO. */

@@ -78,6 +78,7 @@ void kb_verb_status(struct kb_request *request, void *context)
         kb_list_add_text(&facts, "login_mode",
                          broker->config->login_mode == KB_LOGIN_observe ? "observe" : "enforce");
         kb_list_add_number(&facts, "recovery_codes", broker->logins->recovery.n);
+        kb_list_add_number(&facts, "recovery_used", broker->logins->recovery.used);
         kb_list_add_number(&facts, "credentials", broker->credentials->count);
         kb_list_add_number(&facts, "grants", grants.live);
         kb_list_add_number(&facts, "grants_failing", grants.failing);

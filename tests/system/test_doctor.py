@@ -27,6 +27,10 @@ BREAKS: tuple[tuple[str, str], ...] = (
     ("the store answers", "keybearer seal seal"),
     ("decisions are enforced", "rm -rf /etc/keybearer/keybearer.conf.d; "
      "printf '[Login]\nMode=observe\n' >/etc/keybearer/keybearer.conf; systemctl reload keybearerd"),
+    ("nobody came in by a recovery code", "keybearer user add rex --no-password; code=$(keybearer recovery 1 | "
+     "grep -oE '([0-9A-Z]{5}-){4}[0-9A-Z]{5}'); systemctl mask -q --now keybearer-store-local.socket "
+     "keybearer-store-local.service; printf 'x\\n%s\\n' $code | pamtester sshd rex authenticate; systemctl unmask -q "
+     "keybearer-store-local.socket keybearer-store-local.service; systemctl start keybearer-store-local.socket"),
     ("the log is root's alone", f"chmod 0755 {STATE}/log"),
     ("what stores gave to keep is root's alone", f"chmod 0770 {STATE}/keep"),
     ("the directory is root's alone", f"chown daemon {STATE}/directory"),

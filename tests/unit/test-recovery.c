@@ -105,8 +105,42 @@ static void only_hashes_are_kept_and_they_come_back(void **state)
         assert_int_equal(read.n, 7);
         assert_ok(kb_recovery_get(KB_SPAN(w.data, w.size), &read));
         assert_true(kb_recovery_use(&read, KB_SPAN_STRING(codes[1])));
+        assert_int_equal(read.used, 1);
         w.data[0] ^= 0xff; /* the format */
         assert_int_equal(kb_recovery_get(KB_SPAN(w.data, w.size), &read), -EBADMSG);
+}
+
+static void a_use_is_remembered_until_there_are_new_codes(void **state)
+{
+        _cleanup_writer_ struct kb_writer w = kb_writer_init(4096);
+        struct kb_recovery read;
+
+        assert_ok(kb_recovery_make(&recovery, 3, codes));
+        assert_false(use("no code"));
+        assert_int_equal(recovery.used, 0);
+        assert_true(use(codes[0]) && use(codes[2]));
+        kb_recovery_put(&recovery, &w);
+        assert_ok(kb_writer_end(&w));
+        assert_ok(kb_recovery_get(KB_SPAN(w.data, w.size), &read));
+        assert_int_equal(read.used, 2);
+        assert_ok(kb_recovery_make(&recovery, 3, codes));
+        assert_int_equal(recovery.used, 0);
+}
+
+/* What the first format had: no uses. */
+static void codes_of_an_older_broker_hold(void **state)
+{
+        _cleanup_writer_ struct kb_writer w = kb_writer_init(4096);
+        struct kb_recovery read;
+
+        assert_ok(kb_recovery_make(&recovery, 1, codes));
+        kb_write_u32(&w, 1);
+        kb_write_u32(&w, 1);
+        kb_write_bytes(&w, KB_SPAN(recovery.hashes[0], 32), 32);
+        assert_ok(kb_writer_end(&w));
+        assert_ok(kb_recovery_get(KB_SPAN(w.data, w.size), &read));
+        assert_int_equal(read.used, 0);
+        assert_true(kb_recovery_use(&read, KB_SPAN_STRING(codes[0])));
 }
 
 int main(void)
@@ -117,6 +151,8 @@ int main(void)
                 cmocka_unit_test(a_code_may_be_typed_as_people_type),
                 cmocka_unit_test(what_is_no_code_opens_nothing),
                 cmocka_unit_test(a_number_out_of_range_changes_nothing),
+                cmocka_unit_test(a_use_is_remembered_until_there_are_new_codes),
+                cmocka_unit_test(codes_of_an_older_broker_hold),
                 cmocka_unit_test(only_hashes_are_kept_and_they_come_back),
         };
 

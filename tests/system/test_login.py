@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from collections.abc import Iterator
 
@@ -29,6 +31,24 @@ def counters(host: Machine) -> Iterator[None]:
     """Each test begins with a broker that runs and nobody locked out."""
     yield
     host.run("rm -f /var/lib/keybearer/keep/login.lockout; systemctl restart keybearerd.service")
+
+
+@contextlib.contextmanager
+def up(host: Machine) -> Iterator[None]:
+    """Nothing is the matter."""
+    yield
+
+
+@contextlib.contextmanager
+def dead(host: Machine) -> Iterator[None]:
+    """Every process of ours is dead, and no socket would start one."""
+    units = " ".join(f"keybearer-{name}.socket" for name in ("root", "auth", "encrypted", "plain", "store-local"))
+    units += " keybearerd.service keybearer-store-local.service"
+    host.run(f"systemctl mask --runtime --quiet {units}; systemctl kill --signal=KILL '*keybearer*.service'; systemctl stop {units}")
+    try:
+        yield
+    finally:
+        host.run(f"systemctl unmask --runtime --quiet {units}; systemctl start {units}")
 
 
 def ssh(host: Machine, user: str, password: str = PASSWORD) -> bool:
@@ -122,9 +142,15 @@ def test_recovery_code_opens_once_while_the_store_is_dead(host: Machine) -> None
         assert host.run(again, input=typed, check=False).returncode != 0
         loud = "journalctl --no-pager --priority=alert --output=cat"
         host.wait_for(lambda: "ana came in with a recovery code" in host.run(loud).stdout, what="a loud journal")
+        assert "ana" in host.run("keybearer audit show event=break-glass-used").stdout
     finally:
         host.run("systemctl unmask keybearer-store-local.socket keybearer-store-local.service")
         host.run("systemctl start keybearer-store-local.socket")
+    host.run("systemctl restart keybearerd")  # which forgets nothing
+    (finding,) = [row for row in json.loads(host.run("keybearer doctor --json", check=False).stdout) if not row["well"]]
+    assert finding["check"] == "nobody came in by a recovery code" and finding["cause"].startswith("1 of the codes")
+    assert "ana" in host.run(finding["cure"]).stdout
+    host.run("keybearer doctor")
 
 
 def test_password_is_changed_in_the_store(host: Machine) -> None:
@@ -146,3 +172,106 @@ def test_sessions_are_counted_in_and_out(host: Machine) -> None:
     finally:
         login.kill()
         login.wait()
+
+
+def test_home_folder_is_made_at_the_first_session(host: Machine) -> None:
+    """For ours, from the skeleton and for nobody else's eyes; an account of the host is left as it is."""
+    host.run("rm -rf /home/ana; useradd --no-create-home ned && echo 'ned:a long word' | chpasswd")
+    assert ssh(host, "ana") and ssh(host, "ned", "a long word")
+    assert host.run("stat -c '%a %U %G' /home/ana; ls -A /home/ana").stdout.split()[:3] == ["700", "ana", "ana"]
+    assert host.run("diff -r /etc/skel /home/ana", check=False).returncode == 0
+    assert host.run("test -e /home/ned", check=False).returncode != 0
+
+
+def test_sudo_for_a_group_that_a_rule_allows(host: Machine) -> None:
+    """Who is taken out of the group has lost both the rule and what sudoers gives to it."""
+    host.run("keybearer user add gus --password-stdin", input=f"{PASSWORD}\n")
+    host.run("keybearer group add operators && keybearer group member-add operators member=gus")
+    host.run("keybearer rule add operators who=@operators service=sudo")
+    host.write("/etc/sudoers.d/operators", "Defaults lecture=never, passwd_tries=1\n%operators ALL=(ALL) ALL\n", 0o440)
+
+    def sudo() -> str:
+        return host.run(["sudo", "-S", "-k", "id", "-un"], user="gus", input=f"{PASSWORD}\n", check=False).stdout.strip()
+
+    assert sudo() == "root"
+    host.run("keybearer group member-remove operators member=gus")
+    assert sudo() == ""
+    assert not ssh(host, "gus")  # the rule is for sudo only
+
+
+def test_a_weak_password_is_refused_by_the_store(host: Machine) -> None:
+    """Also where no other module of the host looks at passwords; and the old one stays."""
+    host.run("pam-auth-update --disable pwquality")
+    try:
+        said = host.dialogue("passwd; true", ("urrent", PASSWORD), ("New", "aaaaaaaa"), ("Retype", "aaaaaaaa"), user="ana").stdout
+        assert "updated successfully" not in said and "assword" in said
+        said = host.dialogue("passwd; true", ("urrent", "not this one"), user="ana").stdout
+        assert "updated successfully" not in said
+    finally:
+        host.run("pam-auth-update --enable pwquality")
+    assert ssh(host, "ana")
+
+
+def test_passwd_of_the_hosts_own_people_is_as_before(host: Machine) -> None:
+    """With the broker up and with everything of ours dead; the password of ours is not changed then."""
+    words = ["a long word", "Two-quite-other-things", "And-a-third-one-here"]
+    for state, old, new in zip((up, dead), words, words[1:], strict=False):
+        with state(host):
+            host.dialogue("passwd", ("urrent", old), ("New", new), ("Retype", new), user="lea")
+            assert ssh(host, "lea", new)
+    with dead(host):
+        said = host.dialogue("passwd; true", ("urrent", PASSWORD), user="ana").stdout
+        assert "updated successfully" not in said
+    host.run("echo 'lea:a long word' | chpasswd")
+    assert ssh(host, "ana")
+
+
+def test_observe_decides_and_lets_pass(host: Machine) -> None:
+    """bea has no rule: she comes in, log and journal say that she would not, and doctor is not content."""
+    folder = "/etc/keybearer/keybearer.conf.d"
+    host.write(f"{folder}/observe.conf", "[Login]\nMode=observe\n")
+    host.run("systemctl reload keybearerd")
+    try:
+        assert ssh(host, "bea")
+        assert not ssh(host, "bea", "something else")  # a password is checked all the same
+        assert "bea" in host.run("keybearer audit show event=account-would-refuse").stdout
+        host.wait_for(lambda: "bea would not be let into" in host.messages(), what="the journal")
+        assert "Mode=observe" in host.run("keybearer doctor", check=False).stdout
+    finally:
+        host.run(f"rm {folder}/observe.conf; systemctl reload keybearerd")
+    assert not ssh(host, "bea")
+
+
+# Another source that answers for names: systemd's drop-in records (nss-systemd(8)).
+ELSEWHERE = {"ana": 70000, "eve": 70001, "ian": 61000}
+
+
+@pytest.fixture
+def elsewhere(host: Machine) -> Iterator[None]:
+    """ana with another id, eve with an id of our range, ian with one outside of it."""
+    host.run("cp /etc/nsswitch.conf /root/nsswitch.conf; grep -q '^passwd:.*systemd' /etc/nsswitch.conf || sed -i '/^passwd:/s/$/ systemd/' /etc/nsswitch.conf")
+    for name, uid in ELSEWHERE.items():
+        host.write(f"/etc/userdb/{name}.user", f'{{"userName":"{name}","uid":{uid},"gid":{uid}}}\n')
+        host.run(f"ln -sf {name}.user /etc/userdb/{uid}.user")
+    yield
+    host.run("cp /root/nsswitch.conf /etc/nsswitch.conf; rm -r /etc/userdb")
+
+
+def test_another_source_lets_nobody_of_ours_in(host: Machine, elsewhere: None) -> None:
+    """Whoever is ours by name or by id stays ours, and out, whatever else resolves them."""
+    out, unknown = ("cannot retrieve", "Permission denied"), ("done", "User not known")
+    cases = (
+        ("the name file is lost", "mv /var/lib/keybearer/nss /var/lib/keybearer/nss.aside", {"ana": out, "eve": out, "ian": out}),
+        ("our line is gone", "sed -i '/^passwd:/s/ keybearer//' /etc/nsswitch.conf", {"ana": out, "eve": out, "ian": unknown}),
+        ("all is well", "true", {"ana": unknown, "eve": out, "ian": unknown}),
+    )
+    for what, script, expected in cases:
+        for state in (up, dead):
+            host.run(script)
+            with state(host):
+                for user, words in expected.items():
+                    words = out if state is dead and user == "ana" else words
+                    said = account(host, "cron", user)
+                    assert any(word in said for word in words), f"{what}, {state.__name__}, {user}: {said}"
+                assert "done" in account(host, "cron", "lea")
+            host.run("cp /root/nsswitch.conf /etc/nsswitch.conf; mv /var/lib/keybearer/nss.aside /var/lib/keybearer/nss", check=False)

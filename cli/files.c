@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "common/file.h"
 
 char *cli_file_read(const char *path)
 {
@@ -40,23 +41,6 @@ static int make_folders(const char *path)
         return 0;
 }
 
-static int write_all(int fd, const void *bytes, size_t size)
-{
-        const char *at = bytes;
-
-        while (size > 0) {
-                ssize_t n = write(fd, at, size);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                at += n;
-                size -= (size_t)n;
-        }
-        return fsync(fd) < 0 ? -errno : 0;
-}
-
 /* Whether the file is these bytes already. A file that cannot be read is not. */
 static bool holds(const char *path, const void *bytes, size_t size)
 {
@@ -80,8 +64,8 @@ int cli_file_write(const char *path, const void *bytes, size_t size, mode_t mode
         fd = mkostemp(temporary, O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        r = fchmod(fd, mode) < 0 ? -errno : write_all(fd, bytes, size);
-        if (r == 0 && rename(temporary, path) < 0)
+        r = fchmod(fd, mode) < 0 ? -errno : kb_file_write_all(fd, KB_SPAN(bytes, size));
+        if (r == 0 && (fsync(fd) < 0 || rename(temporary, path) < 0))
                 r = -errno;
         if (r < 0)
                 unlink(temporary);

@@ -5,18 +5,34 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
-static int write_all(int fd, struct kb_span content)
+int kb_file_write_all(int fd, struct kb_span bytes)
 {
-        while (content.size > 0) {
-                ssize_t n = write(fd, content.data, content.size);
+        while (bytes.size > 0) {
+                ssize_t n = write(fd, bytes.data, bytes.size);
 
                 if (n < 0 && errno == EINTR)
                         continue;
-                if (n < 0)
-                        return -errno;
-                content = KB_SPAN(content.data + n, content.size - (size_t)n);
+                if (n <= 0)
+                        return n < 0 ? -errno : -EIO;
+                bytes = KB_SPAN(bytes.data + n, bytes.size - (size_t)n);
+        }
+        return 0;
+}
+
+int kb_file_pwrite_all(int fd, struct kb_span bytes, uint64_t offset)
+{
+        while (bytes.size > 0) {
+                ssize_t n = pwrite(fd, bytes.data, bytes.size, (off_t)offset);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n <= 0)
+                        return n < 0 ? -errno : -EIO;
+                bytes = KB_SPAN(bytes.data + n, bytes.size - (size_t)n);
+                offset += (uint64_t)n;
         }
         return 0;
 }
@@ -31,7 +47,7 @@ static int write_new(int folder_fd, const char *name, struct kb_span content, mo
         fd = openat(folder_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -errno;
-        r = write_all(fd, content);
+        r = kb_file_pwrite_all(fd, content, 0);
         if (r < 0)
                 return r;
         return fchmod(fd, mode) < 0 || fsync(fd) < 0 ? -errno : 0;
@@ -84,4 +100,17 @@ int kb_file_read_at(int folder_fd, const char *name, size_t max, uint8_t **ret, 
         *ret_size = have;
         *ret = take_ptr(data);
         return 0;
+}
+
+int kb_file_read_exactly_at(int folder_fd, const char *name, void *ret, size_t size)
+{
+        _cleanup_secret_ uint8_t *data = NULL;
+        size_t have = 0;
+        int r = kb_file_read_at(folder_fd, name, size, &data, &have);
+
+        if (r == -EFBIG || (r >= 0 && have != size))
+                return -EBADMSG;
+        if (r >= 0)
+                memcpy(ret, data, size);
+        return r;
 }

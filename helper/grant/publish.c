@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
+#include "common/file.h"
 
 #define CURRENT   "current"
 #define SWAP      ".current"
@@ -147,20 +148,6 @@ static int remove_others(int fd, const char *current, const char *before, struct
 
 /* --- writing --- */
 
-static int write_all(int fd, struct kb_span bytes)
-{
-        while (bytes.size > 0) {
-                ssize_t n = write(fd, bytes.data, bytes.size);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                bytes = KB_SPAN(bytes.data + n, bytes.size - (size_t)n);
-        }
-        return 0;
-}
-
 static int write_file(int folder, const struct kb_publish_file *file, uid_t uid, gid_t gid)
 {
         _cleanup_close_ int fd = -1;
@@ -171,7 +158,7 @@ static int write_file(int folder, const struct kb_publish_file *file, uid_t uid,
         fd = openat(folder, file->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
         if (fd < 0)
                 return errno == EEXIST ? -EINVAL : -errno;
-        r = write_all(fd, file->value);
+        r = kb_file_write_all(fd, file->value);
         if (r < 0)
                 return r;
         if (fchmod(fd, 0400) < 0 || fchown(fd, uid, gid) < 0)

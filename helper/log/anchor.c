@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "helper/log/files.h"
+#include "common/file.h"
 #include "helper/log/hex.h"
 
 #define FILE_NAME     "key"
@@ -74,7 +74,7 @@ int kb_anchor_key_store(int dir_fd, const struct kb_anchor_key *key)
         kb_write_raw(&w, KB_SPAN(key->key, sizeof(key->key)));
         if (kb_writer_end(&w) < 0)
                 return -ENOMEM;
-        return kb_log_write_whole(dir_fd, FILE_NAME, KB_SPAN(w.data, w.size));
+        return kb_file_write_at(dir_fd, FILE_NAME, KB_SPAN(w.data, w.size), 0600);
 }
 
 int kb_anchor_key_load(int dir_fd, struct kb_anchor_key *ret)
@@ -84,7 +84,7 @@ int kb_anchor_key_load(int dir_fd, struct kb_anchor_key *ret)
         struct kb_anchor_key key;
         int error;
 
-        error = kb_log_read_whole(dir_fd, FILE_NAME, bytes, sizeof(bytes));
+        error = kb_file_read_exactly_at(dir_fd, FILE_NAME, bytes, sizeof(bytes));
         if (error < 0)
                 return error;
         key.number = kb_read_u64(&r);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "helper/log/files.h"
 #include "helper/log/hex.h"
 #include "helper/log/ledger.h"
@@ -87,7 +88,7 @@ int kb_commit_write(struct kb_commit *c, struct kb_log_entry *const *entries, si
         r = encode(&w, &tail, entries, n);
         if (r < 0)
                 return r;
-        r = kb_log_write_at(c->fd, KB_SPAN(w.data, w.size), c->tail.end);
+        r = kb_file_pwrite_all(c->fd, KB_SPAN(w.data, w.size), c->tail.end);
         if (r == 0 && fdatasync(c->fd) < 0) {
                 /* The kernel may have dropped the pages, and would call them clean from now on. */
                 r = -errno;
@@ -227,7 +228,7 @@ static int begin_file(int dir_fd, const struct kb_log_identity *identity, const 
         r = encode_checkpoint(identity, ledger, now, tail, &w);
         if (r < 0)
                 return r;
-        return kb_log_write_whole(dir_fd, name, KB_SPAN(w.data, w.size));
+        return kb_file_write_at(dir_fd, name, KB_SPAN(w.data, w.size), 0600);
 }
 
 /* Time of the first record of a file, 0 when that cannot be told. */

@@ -38,13 +38,3 @@ size_t kb_log_files_find(const struct kb_log_files *files, uint64_t sequence);
 
 /* Opens one of them: a descriptor or a negative errno. */
 int kb_log_file_open(int dir_fd, uint64_t first, int flags);
-
-/*
- * A small file as a whole. Writing replaces it at once or not at all, and is on disk afterwards. Reading
- * wants exactly `size` bytes: -EBADMSG for another length.
- */
-int kb_log_write_whole(int dir_fd, const char *name, struct kb_span content);
-int kb_log_read_whole(int dir_fd, const char *name, void *ret, size_t size);
-
-/* pwrite(2) of everything, or a negative errno. */
-int kb_log_write_at(int fd, struct kb_span bytes, uint64_t offset);

@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "helper/log/files.h"
 #include "helper/log/journal.h"
 #include "helper/log/reader.h"
@@ -78,7 +79,7 @@ static int load_progress(struct kb_forward *f)
         _cleanup_log_files_ struct kb_log_files files = {};
         int r;
 
-        r = kb_log_read_whole(f->dir_fd, PROGRESS_FILE, &f->saved, sizeof(f->saved));
+        r = kb_file_read_exactly_at(f->dir_fd, PROGRESS_FILE, &f->saved, sizeof(f->saved));
         if (r < 0) {
                 f->saved = (struct progress){};
                 r = kb_log_files_list(f->dir_fd, &files);
@@ -103,7 +104,7 @@ static void save_progress(struct kb_forward *f)
                 memcpy(now.cursor, f->cursor, sizeof(now.cursor));
         if (memcmp(&now, &f->saved, sizeof(now)) == 0)
                 return;
-        if (kb_log_write_whole(f->dir_fd, PROGRESS_FILE, KB_SPAN(&now, sizeof(now))) == 0)
+        if (kb_file_write_at(f->dir_fd, PROGRESS_FILE, KB_SPAN(&now, sizeof(now)), 0600) == 0)
                 f->saved = now;
 }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "helper/log/files.h"
+#include "common/file.h"
 #include "helper/log/hex.h"
 
 #define FILE_NAME "identity"
@@ -38,7 +38,7 @@ int kb_log_identity_store(int dir_fd, const struct kb_log_identity *identity)
         if (!kb_unhex(identity->id, strlen(identity->id), bytes.id, sizeof(bytes.id)))
                 return -EINVAL;
         memcpy(bytes.key, identity->key, sizeof(bytes.key));
-        r = kb_log_write_whole(dir_fd, FILE_NAME, KB_SPAN(&bytes, sizeof(bytes)));
+        r = kb_file_write_at(dir_fd, FILE_NAME, KB_SPAN(&bytes, sizeof(bytes)), 0600);
         kb_wipe(&bytes, sizeof(bytes));
         return r;
 }
@@ -48,7 +48,7 @@ int kb_log_identity_load(int dir_fd, struct kb_log_identity *ret)
         struct on_disk bytes;
         int r;
 
-        r = kb_log_read_whole(dir_fd, FILE_NAME, &bytes, sizeof(bytes));
+        r = kb_file_read_exactly_at(dir_fd, FILE_NAME, &bytes, sizeof(bytes));
         if (r < 0)
                 return r;
         kb_hex(KB_SPAN(bytes.id, sizeof(bytes.id)), ret->id);

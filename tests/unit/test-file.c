@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "common/file.h"
 
@@ -97,6 +98,58 @@ static void what_is_no_file_is_not_read(void **state)
         assert_null(data);
 }
 
+static void a_file_of_another_size_is_not_what_was_wanted(void **state)
+{
+        char four[4] = "....";
+
+        put("four");
+        assert_ok(kb_file_read_exactly_at(folder_fd, "f", four, 4));
+        assert_memory_equal(four, "four", 4);
+        memcpy(four, "....", 4);
+        put("five!");
+        assert_int_equal(kb_file_read_exactly_at(folder_fd, "f", four, 4), -EBADMSG);
+        put("one");
+        assert_int_equal(kb_file_read_exactly_at(folder_fd, "f", four, 4), -EBADMSG);
+        put("");
+        assert_int_equal(kb_file_read_exactly_at(folder_fd, "f", four, 4), -EBADMSG);
+        assert_int_equal(kb_file_read_exactly_at(folder_fd, "nothing", four, 4), -ENOENT);
+        assert_memory_equal(four, "....", 4);
+}
+
+/* A pipe takes 64 KiB at once: the rest goes as it is read. */
+static void all_of_it_is_written(void **state)
+{
+        static uint8_t out[300000], in[sizeof(out)];
+        size_t n = 0;
+        int fds[2];
+        pid_t child;
+
+        memset(out, 'x', sizeof(out));
+        assert_int_equal(pipe(fds), 0);
+        child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+                _exit(kb_file_write_all(fds[1], KB_SPAN(out, sizeof(out))) < 0);
+        close(fds[1]);
+        for (ssize_t k; (k = read(fds[0], in + n, sizeof(in) - n)) > 0;)
+                n += (size_t)k;
+        assert_int_equal(n, sizeof(out));
+        assert_memory_equal(in, out, n);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        close(fds[0]);
+}
+
+static void a_full_disk_is_an_error(void **state)
+{
+        _cleanup_close_ int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+        if (full < 0)
+                skip();
+        assert_int_equal(kb_file_write_all(full, KB_SPAN_STRING("x")), -ENOSPC);
+        assert_int_equal(kb_file_pwrite_all(full, KB_SPAN_STRING("x"), 5), -ENOSPC);
+        assert_int_equal(kb_file_write_all(full, KB_SPAN("", 0)), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -104,6 +157,10 @@ int main(void)
                 cmocka_unit_test_setup_teardown(what_a_crash_left_behind_is_replaced, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_failure_leaves_the_old_one, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(what_is_no_file_is_not_read, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_file_of_another_size_is_not_what_was_wanted, set_up,
+                                                tear_down),
+                cmocka_unit_test(all_of_it_is_written),
+                cmocka_unit_test(a_full_disk_is_an_error),
         };
 
         return cmocka_run_group_tests_name("file", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "helper/store/local/schema.h"
 
 #define UPLOAD_FILE "restore.upload"
@@ -31,21 +32,6 @@ static void in_folder(const struct kb_local *l, const char *file, char ret[PATH_
 
 /* --- the upload --- */
 
-static int write_all(int fd, struct kb_span data, uint64_t offset)
-{
-        while (data.size > 0) {
-                ssize_t n = pwrite(fd, data.data, data.size, (off_t)offset);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                data = KB_SPAN(data.data + n, data.size - (size_t)n);
-                offset += (uint64_t)n;
-        }
-        return 0;
-}
-
 enum kb_error kb_restore_upload(struct kb_local *l, uint64_t offset, struct kb_span data,
                                 struct kb_problem *problem)
 {
@@ -61,7 +47,7 @@ enum kb_error kb_restore_upload(struct kb_local *l, uint64_t offset, struct kb_s
         if ((uint64_t)st.st_size != offset)
                 return kb_problem(problem, KB_E_CONFLICT, "the upload is at %llu, not at %llu",
                                   (unsigned long long)st.st_size, (unsigned long long)offset);
-        r = write_all(fd, data, offset);
+        r = kb_file_pwrite_all(fd, data, offset);
         if (r < 0) {
                 if (ftruncate(fd, (off_t)offset) < 0)
                         unlink(path);
@@ -233,7 +219,7 @@ int kb_restore_step(struct kb_restore *r, uint64_t *ret_done, uint64_t *ret_tota
         n = kb_backup_stream_open(&r->stream, KB_SPAN(frame, n), &plain);
         if (n <= 0)
                 return n < 0 ? (int)n : -EBADMSG; /* cut */
-        e = write_all(r->out, KB_SPAN(plain.data, plain.size), r->written);
+        e = kb_file_pwrite_all(r->out, KB_SPAN(plain.data, plain.size), r->written);
         if (e < 0)
                 return e;
         r->taken += (uint64_t)n;

@@ -44,13 +44,14 @@ static struct kb_publish_file *next_file(struct kb_folder *f, const char *creden
 }
 
 /* The whole secret as the credential's Format= or Template= writes it, where that can be done at all. */
-static void add_whole(struct kb_folder *f, const struct kb_held *held, const struct kb_fields *fields)
+static void add_whole(struct kb_folder *f, const struct kb_held *held, const struct kb_lease *lease)
 {
+        const struct kb_credential *definition = kb_grants_definition(held, lease);
         struct kb_writer whole = kb_writer_init(KB_SDCRED_PLAIN_MAX);
         struct kb_fields_problem problem;
         struct kb_publish_file *file;
 
-        if (!held->credential || kb_format_write(held->credential, fields, "", &whole, &problem) < 0) {
+        if (!definition || kb_format_write(definition, lease->fields, "", &whole, &problem) < 0) {
                 kb_writer_done(&whole);
                 return;
         }
@@ -85,7 +86,7 @@ void kb_folder_add(struct kb_folder *f, const struct kb_held *held)
                 carry(f, held, lease);
                 return;
         }
-        add_whole(f, held, lease->fields);
+        add_whole(f, held, lease);
         for (size_t i = 0; i < lease->fields->count; i++) {
                 struct kb_publish_file *file =
                         next_file(f, held->grant.credential, lease->fields->field[i].name);

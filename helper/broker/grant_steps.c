@@ -18,6 +18,8 @@ static void step_free(struct kb_step *s)
                 return;
         if (s->call)
                 kb_store_call_cancel(s->call);
+        sd_event_source_disable_unref(s->timer);
+        kb_credential_unref(s->definition);
         kb_fields_free(s->fields);
         kb_secret_free(s->frame);
         free(s);
@@ -63,7 +65,7 @@ void kb_steps_cancel(struct kb_held *held)
         }
 }
 
-static void set_problem(struct kb_held *held, const char *text)
+void kb_step_set_problem(struct kb_held *held, const char *text)
 {
         if (text == held->problem)
                 return;
@@ -104,13 +106,25 @@ void kb_step_note_failure(struct kb_held *held, enum kb_event_id id, const struc
 {
         struct kb_event event = kb_step_event(held, id, lease);
 
-        set_problem(held, text);
+        kb_step_set_problem(held, text);
         event.reason = kb_error_word(error);
         event.detail = text;
         kb_broker_note(held->broker, event);
 }
 
 /* --- asking the store --- */
+
+static const struct kb_credential *definition_of(const struct kb_step *s)
+{
+        return s->definition ? s->definition : s->held->credential;
+}
+
+/* Whether the values would be others than those of the current lease, also under the same id. */
+static bool is_redefined(const struct kb_step *s)
+{
+        return s->definition && s->held->credential &&
+               !kb_credential_gives_same(s->definition, s->held->credential);
+}
 
 static int ask(struct kb_step *s, uint32_t verb, kb_store_done done)
 {
@@ -132,7 +146,7 @@ static int ask(struct kb_step *s, uint32_t verb, kb_store_done done)
 /* The lease is real, but of no use: back with it. Only a first one takes the grant along. */
 static void reject(struct kb_held *held, uint32_t lease, enum kb_error error, const char *why)
 {
-        set_problem(held, why);
+        kb_step_set_problem(held, why);
         kb_grant_reject(&held->grant, kb_now_boottime(), lease, error);
         if (held->grant.ended && held->refusal == KB_E_OK)
                 held->refusal = error;
@@ -192,6 +206,7 @@ static void on_recorded(int r, uint64_t sequence, void *userdata)
         struct kb_lease_answer answer = {.id = s->reply.lease,
                                          .ttl = s->reply.ttl,
                                          .renewable = s->reply.renewable,
+                                         .differs = is_redefined(s),
                                          .fields = take_ptr(s->fields)};
         bool useless = !answer.fields;
         struct kb_lease *lease;
@@ -202,6 +217,10 @@ static void on_recorded(int r, uint64_t sequence, void *userdata)
         }
         lease = kb_grant_on_fetched(&held->grant, kb_now_boottime(), KB_E_OK, &answer);
         s->is.lease = lease->number;
+        if (lease->role == KB_LEASE_OFFERED) {
+                kb_credential_unref(held->next);
+                held->next = take_ptr(s->definition);
+        }
         if (r >= 0) {
                 lease->record = sequence;
                 if (held->grant.id == 0)
@@ -224,7 +243,7 @@ static void record_issue(struct kb_step *s)
         uint64_t now = kb_now_realtime();
         int r;
 
-        event.path = held->credential ? held->credential->path : "";
+        event.path = definition_of(s) ? definition_of(s)->path : "";
         event.lease = s->reply.lease;
         event.version = s->reply.version;
         event.issued = now;
@@ -240,7 +259,7 @@ static void record_issue(struct kb_step *s)
 
 int kb_step_take_fields(struct kb_step *s, struct kb_fields_problem *problem)
 {
-        const struct kb_credential *c = s->held->credential;
+        const struct kb_credential *c = definition_of(s);
         size_t n = c ? c->fields.count : 0;
         _cleanup_free_ struct kb_field_map *map = calloc(n + 1, sizeof(*map));
 
@@ -260,7 +279,7 @@ static void fetch_failed(struct kb_step *s, enum kb_error error, const char *why
         struct kb_held *held = s->held;
         const struct kb_lease *newest = kb_grant_newest(&held->grant);
 
-        if (!newest && kb_stale_use(held, error, &s->frame, &s->reply)) {
+        if (!newest && kb_stale_use(held, definition_of(s), error, &s->frame, &s->reply)) {
                 struct kb_fields_problem problem;
 
                 if (kb_step_take_fields(s, &problem) >= 0) {
@@ -271,8 +290,35 @@ static void fetch_failed(struct kb_step *s, enum kb_error error, const char *why
         if (newest)
                 kb_step_note_failure(held, KB_EVENT_RENEW_FAILED, newest, error, why);
         else
-                set_problem(held, why);
+                kb_step_set_problem(held, why);
         kb_grant_on_fetched(&held->grant, kb_now_boottime(), error, NULL);
+        kb_step_done(s);
+}
+
+/*
+ * The store has answered with the lease that we have, which is a renewal; of one without an end it is no
+ * news. The grant, its record and its folder stay.
+ */
+static void live_on(struct kb_step *s, struct kb_lease_answer *answer)
+{
+        struct kb_held *held = s->held;
+        const struct kb_lease *current = kb_grant_lease_in(&held->grant, KB_LEASE_CURRENT);
+        struct kb_event event = kb_step_event(held, KB_EVENT_GRANT_RENEWED, current);
+        struct kb_fields_problem problem;
+
+        if (kb_step_take_fields(s, &problem) >= 0)
+                answer->fields = take_ptr(s->fields);
+        event.expires = kb_time_add(kb_now_realtime(), kb_lease_usec(answer->ttl));
+        event.renewals = current->renewals + 1;
+        event.renewable = answer->renewable;
+        if (answer->ttl > 0 || current->ends != KB_TIME_NEVER)
+                kb_broker_note(held->broker, event);
+        held->problem[0] = '\0';
+        if (s->definition && !is_redefined(s)) {
+                kb_credential_unref(held->credential);
+                held->credential = take_ptr(s->definition);
+        }
+        kb_grant_on_fetched(&held->grant, kb_now_boottime(), KB_E_OK, answer);
         kb_step_done(s);
 }
 
@@ -281,6 +327,7 @@ static void on_fetched(const struct kb_store_answer *answer, void *userdata)
         struct kb_step *s = userdata;
         struct kb_held *held = s->held;
         struct kb_fields_problem problem = {""};
+        struct kb_lease_answer same;
 
         s->call = NULL;
         kb_crashpoint("fetched");
@@ -292,17 +339,26 @@ static void on_fetched(const struct kb_store_answer *answer, void *userdata)
                 fetch_failed(s, KB_E_INTERNAL, "the store's answer makes no sense");
                 return;
         }
+        held->fetched++;
         s->frame = kb_store_answer_take(answer);
-        kb_stale_keep(held, &s->reply);
+        kb_stale_keep(held, definition_of(s), &s->reply);
+        same = (struct kb_lease_answer){.id = s->reply.lease,
+                                        .ttl = s->reply.ttl,
+                                        .renewable = s->reply.renewable,
+                                        .differs = s->reply.ttl == 0 && is_redefined(s)};
+        if (kb_grant_lives_on(&held->grant, &same)) {
+                live_on(s, &same);
+                return;
+        }
         if (kb_step_take_fields(s, &problem) < 0) /* the lease is real all the same: write it down first */
-                set_problem(held, problem.text);
+                kb_step_set_problem(held, problem.text);
         record_issue(s);
 }
 
 int kb_step_ask_fetch(struct kb_step *s, const char *version, kb_store_done done)
 {
         struct kb_held *held = s->held;
-        const struct kb_credential *c = held->credential;
+        const struct kb_credential *c = definition_of(s);
         _cleanup_list_ struct kb_list_builder parameters = kb_list_builder_init(KB_FRAME_MAX / 2);
         char request[64];
         int r = c ? ask(s, KB_VERB_fetch, done) : -ENOENT;
@@ -311,8 +367,8 @@ int kb_step_ask_fetch(struct kb_step *s, const char *version, kb_store_done done
                 return r;
         for (size_t i = 0; i < c->params.count; i++)
                 kb_list_add_text(&parameters, c->params.pairs[i].name, c->params.pairs[i].value);
-        /* A fetch that is tried again is the same one for the store; the next rotation's is another. */
-        snprintf(request, sizeof(request), "%s.%u", held->request, held->grant.last_number);
+        /* A fetch that is tried again is the same one for the store; the one after an answer is another. */
+        snprintf(request, sizeof(request), "%s.%u", held->request, held->fetched);
         kb_fetch_request_put(kb_store_call_writer(s->call),
                              &(struct kb_fetch_request){
                                      .path = c->path,
@@ -327,8 +383,13 @@ int kb_step_ask_fetch(struct kb_step *s, const char *version, kb_store_done done
 
 static void begin_fetch(struct kb_step *s)
 {
-        int r = kb_step_ask_fetch(s, NULL, on_fetched);
+        int r;
 
+        if (s->held->grant.issued) {
+                s->held->offers = false;
+                s->definition = kb_grants_take_definition(s->held);
+        }
+        r = kb_step_ask_fetch(s, NULL, on_fetched);
         if (r == -ENOENT)
                 fetch_failed(s, KB_E_NOT_FOUND, "the credential's file is gone");
         else if (r < 0)

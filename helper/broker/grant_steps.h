@@ -26,7 +26,12 @@ struct kb_step {
         struct kb_unit_folder_made made;
         bool lent; /* log or PID 1 have it, and call back even when the broker goes down meanwhile */
 
-        /* of a fetch, between the store's answer and the log's */
+        sd_event_source *timer; /* of a refill that is tried again */
+        unsigned tries;
+
+        /* of a fetch: how it is asked for, NULL as the grant says; and between the store's answer and the
+         * log's */
+        struct kb_credential *definition;
         void *frame;
         struct kb_fetch_reply reply;
         struct kb_fields *fields;
@@ -62,6 +67,9 @@ void kb_steps_cancel(struct kb_held *held);
 
 /* What every event about this grant says; lease may be NULL. */
 struct kb_event kb_step_event(const struct kb_held *held, enum kb_event_id id, const struct kb_lease *lease);
+
+/* What `grant list` shows; text may be a store's, and is not believed to be printable. */
+void kb_step_set_problem(struct kb_held *held, const char *text);
 
 /* A step failed: into the log, and into what `grant list` shows. */
 void kb_step_note_failure(struct kb_held *held, enum kb_event_id id, const struct kb_lease *lease,

@@ -16,6 +16,9 @@
 
 #define PROBE_USEC (5 * KB_USEC_PER_SEC) /* how often Probe= is asked */
 
+/* A unit that starts asks for one field after the other, and all have to come from one lease. */
+#define START_USEC (30 * KB_USEC_PER_SEC)
+
 struct kb_grants {
         struct kb_broker *broker;
         struct kb_queue queue;
@@ -61,6 +64,21 @@ struct kb_held *kb_grants_find_id(const struct kb_grants *grants, uint64_t id)
         return NULL;
 }
 
+/* --- definitions --- */
+
+const struct kb_credential *kb_grants_definition(const struct kb_held *held, const struct kb_lease *lease)
+{
+        return held->next && lease && lease->role == KB_LEASE_OFFERED ? held->next : held->credential;
+}
+
+void kb_grants_adopt_definition(struct kb_held *held)
+{
+        if (!held->next)
+                return;
+        kb_credential_unref(held->credential);
+        held->credential = take_ptr(held->next);
+}
+
 const struct kb_lease *kb_grants_shown(const struct kb_held *held)
 {
         const struct kb_lease *current = kb_grant_lease_in(&held->grant, KB_LEASE_CURRENT);
@@ -76,6 +94,7 @@ static void held_free(struct kb_held *held)
         kb_queue_remove(&held->owner->queue, &held->grant.wake);
         kb_grant_done(&held->grant);
         kb_credential_unref(held->credential);
+        kb_credential_unref(held->next);
         free(held);
 }
 
@@ -109,6 +128,15 @@ static int make_room(struct kb_grants *grants)
         return 0;
 }
 
+/* Whether a new version of a kept secret would be of use to anybody. */
+static bool is_watched(const struct kb_credential *c, enum kb_consumer consumer)
+{
+        if (c->strategy != KB_STRATEGY_eager || (c->version && c->version[0]))
+                return false;
+        return consumer == KB_CONSUMER_USER ||
+               (consumer == KB_CONSUMER_UNIT && c->on_rotate.action != KB_ON_ROTATE_none);
+}
+
 /* What the credential's file says, in the words of the state machine. No file: whatever lives is let run
  * out. */
 static struct kb_grant_policy policy_of(const struct kb_credential *c, enum kb_consumer consumer)
@@ -122,10 +150,40 @@ static struct kb_grant_policy policy_of(const struct kb_credential *c, enum kb_c
                 .rotates = c->strategy == KB_STRATEGY_eager,
                 .restarts = is_unit && c->on_rotate.action == KB_ON_ROTATE_restart,
                 .renew_at = (double)c->renew_at / KB_SHARE_ONE,
+                .check_usec = is_watched(c, consumer) ? c->check_usec : 0,
                 .overlap_usec = c->overlap_usec,
                 .probe_usec = is_unit && c->probe ? PROBE_USEC : 0,
                 .wait_usec = c->on_unavailable == KB_ON_UNAVAILABLE_wait ? c->wait_usec : 0,
         };
+}
+
+/* The definition in force, when a running grant can change to it: its leases are another store's otherwise.
+ */
+static const struct kb_credential *in_force(const struct kb_held *held)
+{
+        const struct kb_credential *c = kb_broker_credential(held->broker, held->grant.credential);
+
+        return c && c->store && strcmp(c->store, held->grant.store) == 0 ? c : NULL;
+}
+
+struct kb_credential *kb_grants_take_definition(struct kb_held *held)
+{
+        const struct kb_credential *c = in_force(held);
+
+        if (!c)
+                return NULL;
+        held->grant.policy = policy_of(c, held->consumer);
+        return kb_credential_ref(c);
+}
+
+/* Whether the unit can be told that its credential is defined in another way now. */
+static bool is_redefined(const struct kb_held *held)
+{
+        const struct kb_credential *c = in_force(held);
+
+        return c && held->consumer == KB_CONSUMER_UNIT && c->strategy == KB_STRATEGY_eager &&
+               c->on_rotate.action != KB_ON_ROTATE_none && held->credential &&
+               !kb_credential_gives_same(c, held->credential);
 }
 
 static int add(struct kb_grants *grants, enum kb_consumer consumer, const struct kb_grant_who *who,
@@ -362,12 +420,26 @@ static bool consumer_lives(const struct kb_held *held)
                strcmp(invocation, held->grant.instance) == 0;
 }
 
+static void rotate(struct kb_held *held)
+{
+        uint64_t since = kb_now_realtime() - held->issued;
+
+        kb_grant_rotate(&held->grant,
+                        kb_time_add(kb_now_boottime(), since < START_USEC ? START_USEC - since : 0));
+        kb_grants_advance(held);
+}
+
 void kb_grants_check(struct kb_grants *grants)
 {
         for (size_t i = grants->n_held; i-- > 0;) {
                 struct kb_held *held = grants->held[i];
-                if (!held->grant.ended && (!is_allowed(held) || !consumer_lives(held)))
+
+                if (held->grant.ended)
+                        continue;
+                if (!is_allowed(held) || !consumer_lives(held))
                         kb_grants_end(held);
+                else if (is_redefined(held))
+                        rotate(held);
         }
 }
 

@@ -19,6 +19,7 @@ struct kb_held {
         struct kb_grants *owner;
         struct kb_broker *broker;
         struct kb_credential *credential; /* as it was asked for; NULL when restored without its file */
+        struct kb_credential *next;       /* as its offered lease was asked for; NULL: the same */
         char request[17];                 /* of whoever asked first */
 
         struct kb_issue *waiting;  /* for the first answer */
@@ -29,9 +30,12 @@ struct kb_held {
         uint64_t unheld;           /* of a person: since when no session holds it, 0 while one does */
         unsigned long long before; /* while one is offered: the number of the folder without it; 0: none */
         bool offers;               /* the offered lease is, or is to be, in the folder */
+        unsigned fetched;          /* answers of the store */
         bool ready;                /* its values may be let out */
         bool refilling;            /* refill.c is at it */
-        bool refill_failed;
+        bool refill_failed;        /* there is no use in trying again */
+        uint64_t refill_until;     /* CLOCK_BOOTTIME: whoever waits is answered then */
+        enum kb_error refill_problem; /* of the last try */
 };
 
 int kb_grants_new(struct kb_grants **ret, struct kb_broker *broker);
@@ -52,6 +56,21 @@ struct kb_held *kb_grants_find(const struct kb_grants *grants, enum kb_consumer 
 /* Whether this consumer holds anything that was not taken back. */
 bool kb_grants_lives(const struct kb_grants *grants, enum kb_consumer consumer, const char *name);
 struct kb_held *kb_grants_find_id(const struct kb_grants *grants, uint64_t id);
+
+/*
+ * The definition by which a lease was asked for and is to be written; NULL when there is none. A grant keeps
+ * it until it rotates, whatever becomes of the file.
+ */
+const struct kb_credential *kb_grants_definition(const struct kb_held *held, const struct kb_lease *lease);
+
+/* The offered lease is the current one now, and so is its definition. */
+void kb_grants_adopt_definition(struct kb_held *held);
+
+/*
+ * What is to be fetched next: the definition in force, whose policy counts from now on, but for a grant of
+ * another store. The caller's to unref; NULL: as before.
+ */
+struct kb_credential *kb_grants_take_definition(struct kb_held *held);
 
 /*
  * The lease whose values belong into the consumer's folder, NULL when there is none: the offered one from
@@ -77,7 +96,10 @@ void kb_grants_end_consumer(struct kb_grants *grants, enum kb_consumer consumer,
 void kb_grants_end_those(struct kb_grants *grants, bool (*over)(struct kb_held *held, void *userdata),
                          void *userdata);
 
-/* Looks at every unit's invocation, and at every credential's file and its [Allow], again. */
+/*
+ * Looks at every unit's invocation, and at every credential's file and its [Allow], again: ends what may not
+ * be any more, and rotates what is defined in another way, where OnRotate= lets the unit know.
+ */
 void kb_grants_check(struct kb_grants *grants);
 
 size_t kb_grants_count(const struct kb_grants *grants);

@@ -30,7 +30,7 @@ static bool answer_of(const struct kb_held *held, enum kb_error *ret_error, cons
         if (held->refusal != KB_E_OK) {
                 *ret_error = held->refusal;
                 *ret_refusal = held->problem;
-        } else if (kb_grant_state(&held->grant) == KB_GRANT_FAILED) {
+        } else if (kb_grant_state(&held->grant) == KB_GRANT_FAILED && held->grant.problem != KB_E_OK) {
                 *ret_error = held->grant.problem;
                 *ret_refusal = held->problem;
         } else if (held->grant.ended) {
@@ -43,7 +43,10 @@ static bool answer_of(const struct kb_held *held, enum kb_error *ret_error, cons
                 return false;
         else if (held->refilling)
                 return false;
-        else if (!lease->fields) {
+        else if (!lease->fields && held->refill_problem != KB_E_OK) {
+                *ret_error = held->refill_problem;
+                *ret_refusal = held->problem;
+        } else if (!lease->fields) {
                 *ret_error = KB_E_EXPIRED;
                 *ret_refusal = "it was handed out before the broker started anew, and a second lease would "
                                "not fit to it";
@@ -53,6 +56,7 @@ static bool answer_of(const struct kb_held *held, enum kb_error *ret_error, cons
 
 static bool try_answer(struct kb_held *held, kb_issue_done done, void *userdata)
 {
+        const struct kb_lease *lease = kb_grant_newest(&held->grant);
         enum kb_error error = KB_E_OK;
         const char *refusal = NULL;
 
@@ -61,7 +65,9 @@ static bool try_answer(struct kb_held *held, kb_issue_done done, void *userdata)
         if (refusal)
                 refuse(done, userdata, error, refusal);
         else
-                done(&(struct kb_issued){.reason = "", .fields = kb_grant_newest(&held->grant)->fields},
+                done(&(struct kb_issued){.reason = "",
+                                         .fields = lease->fields,
+                                         .definition = kb_grants_definition(held, lease)},
                      userdata);
         return true;
 }

@@ -29,7 +29,8 @@ struct kb_issue_request {
 struct kb_issued {
         enum kb_error error;
         const char *reason;             /* what went wrong, for log and journal; "" when nothing did */
-        const struct kb_fields *fields; /* live until the callback returns */
+        const struct kb_fields *fields; /* live until the callback returns, as is */
+        const struct kb_credential *definition; /* how they are to be written; NULL without fields */
 };
 
 typedef void (*kb_issue_done)(const struct kb_issued *issued, void *userdata);

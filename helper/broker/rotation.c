@@ -35,15 +35,17 @@ static void count_told(struct kb_held *held, void *userdata)
 bool kb_rotation_must_wait(const struct kb_held *held, const struct kb_grant_step *step)
 {
         struct crowd crowd = {.asks = held};
+        const struct kb_credential *definition;
 
         if (held->consumer != KB_CONSUMER_UNIT)
                 return false;
         if (step->action != KB_GRANT_OFFER && step->action != KB_GRANT_RESTART)
                 return false;
-        if (!held->credential || held->credential->on_rotate.action == KB_ON_ROTATE_none)
+        definition = kb_grants_definition(held, kb_grant_newest(&held->grant));
+        if (!definition || definition->on_rotate.action == KB_ON_ROTATE_none)
                 return false;
         kb_grants_each(held->owner, count_told, &crowd);
-        return crowd.same_unit > 0 || crowd.same_credential >= held->credential->max_parallel;
+        return crowd.same_unit > 0 || crowd.same_credential >= definition->max_parallel;
 }
 
 /* --- adopted --- */
@@ -53,6 +55,7 @@ static void adopted(struct kb_held *held)
         kb_broker_note(held->broker, kb_step_event(held, KB_EVENT_GRANT_ADOPTED,
                                                    kb_grant_lease_in(&held->grant, KB_LEASE_OFFERED)));
         held->before = 0;
+        kb_grants_adopt_definition(held);
         if (held->consumer == KB_CONSUMER_UNIT)
                 kb_unit_folder_settle(held->broker, held->grant.consumer);
         else if (held->consumer == KB_CONSUMER_USER)
@@ -113,9 +116,14 @@ static void on_told(int r, void *userdata)
                         "the unit could not be told, and keeps the old one");
 }
 
+static const struct kb_credential *offered_definition(const struct kb_step *s)
+{
+        return kb_grants_definition(s->held, kb_grant_newest(&s->held->grant));
+}
+
 static void tell(struct kb_step *s)
 {
-        const struct kb_on_rotate *how = &s->held->credential->on_rotate;
+        const struct kb_on_rotate *how = &offered_definition(s)->on_rotate;
         bool by_signal = how->action == KB_ON_ROTATE_signal;
         int r;
 
@@ -142,7 +150,7 @@ static void on_published(int r, const struct kb_unit_folder_made *made, void *us
         if (r < 0)
                 offered(s, kb_error_from_errno(r),
                         "the new values could not be written into the unit's folder");
-        else if (!s->held->credential || s->held->credential->on_rotate.action == KB_ON_ROTATE_none) {
+        else if (!offered_definition(s) || offered_definition(s)->on_rotate.action == KB_ON_ROTATE_none) {
                 s->answers = false;
                 offered(s, KB_E_OK, "");
         } else
@@ -224,7 +232,7 @@ static void on_probed(int r, void *userdata)
 void kb_rotation_probe(struct kb_step *s)
 {
         struct kb_held *held = s->held;
-        const char *program = held->credential ? held->credential->probe : NULL;
+        const char *program = offered_definition(s) ? offered_definition(s)->probe : NULL;
         const char *const argv[3] = {program, held->grant.consumer, held->grant.credential};
         int r = -ENOENT;
 

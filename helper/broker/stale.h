@@ -8,12 +8,13 @@
 
 #include "helper/broker/grants.h"
 
-/* A store has answered: remembers it, if the credential's file asks for that. */
-void kb_stale_keep(struct kb_held *held, const struct kb_fetch_reply *reply);
+/* A store has answered: remembers it, if the credential's definition asks for that. */
+void kb_stale_keep(struct kb_held *held, const struct kb_credential *definition,
+                   const struct kb_fetch_reply *reply);
 
 /*
  * A store did not answer, or said no. True: *ret_reply is the last good answer, in memory *ret_frame that is
  * kb_secret_free()d as any answer's.
  */
-bool kb_stale_use(struct kb_held *held, enum kb_error error, void **ret_frame,
-                  struct kb_fetch_reply *ret_reply);
+bool kb_stale_use(struct kb_held *held, const struct kb_credential *definition, enum kb_error error,
+                  void **ret_frame, struct kb_fetch_reply *ret_reply);

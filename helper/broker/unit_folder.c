@@ -24,7 +24,7 @@ bool kb_unit_folder_wanted(const struct kb_held *held)
         const struct kb_lease *lease = kb_grants_shown(held);
 
         return held->consumer == KB_CONSUMER_UNIT && held->grant.policy.rotates && lease &&
-               lease->ends != KB_TIME_NEVER;
+               (lease->ends != KB_TIME_NEVER || held->grant.policy.check_usec > 0);
 }
 
 static bool is_of(const struct kb_held *held, const char *unit)

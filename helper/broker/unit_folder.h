@@ -21,8 +21,10 @@ struct kb_unit_folder_made {
  */
 typedef void (*kb_unit_folder_done)(int r, const struct kb_unit_folder_made *made, void *userdata);
 
-/* Whether this grant's values belong into its unit's folder: its lease has an end, and it is replaced
- * before. */
+/*
+ * Whether this grant's values belong into its unit's folder: its lease has an end, and it is replaced
+ * before; or it has none, and the unit is told of new versions.
+ */
 bool kb_unit_folder_wanted(const struct kb_held *held);
 
 /*

@@ -249,7 +249,7 @@ static void on_issued(const struct kb_issued *issued, void *userdata)
                        "its file has changed while it was fetched, and does not allow this unit");
                 return;
         }
-        if (make_answer(a, credential, issued->fields, &problem) < 0) {
+        if (make_answer(a, issued->definition, issued->fields, &problem) < 0) {
                 refuse(a, KB_E_BAD_REQUEST, problem.text);
                 return;
         }

@@ -160,6 +160,32 @@ int kb_credential_new_bytes(const char *path, const char *bytes, size_t size, co
         return finish(c, path, config, r, problems, ret);
 }
 
+/* --- what it gives --- */
+
+static bool same_text(const char *a, const char *b)
+{
+        return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static bool same_pairs(const kb_value_pairs *a, const kb_value_pairs *b)
+{
+        if (a->count != b->count)
+                return false;
+        for (size_t i = 0; i < a->count; i++)
+                if (strcmp(a->pairs[i].name, b->pairs[i].name) != 0 ||
+                    strcmp(a->pairs[i].value, b->pairs[i].value) != 0)
+                        return false;
+        return true;
+}
+
+bool kb_credential_gives_same(const struct kb_credential *a, const struct kb_credential *b)
+{
+        return same_text(a->store, b->store) && same_text(a->path, b->path) &&
+               same_text(a->method, b->method) && same_text(a->version, b->version) &&
+               same_pairs(&a->params, &b->params) && same_pairs(&a->fields, &b->fields) &&
+               a->format == b->format && same_text(a->template, b->template);
+}
+
 /* --- who may have it --- */
 
 static bool any_matches(char *const *globs, const char *name)

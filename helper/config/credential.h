@@ -48,6 +48,9 @@ int kb_credential_new(const char *path, const struct kb_config_trust *trust, con
 int kb_credential_new_bytes(const char *path, const char *bytes, size_t size, const struct kb_config *config,
                             struct kb_problems *problems, struct kb_credential **ret) _must_check_;
 
+/* Whether a consumer gets the same by both: the same secret, asked for and written in the same way. */
+bool kb_credential_gives_same(const struct kb_credential *a, const struct kb_credential *b);
+
 bool kb_credential_allows_unit(const struct kb_credential *credential, const char *unit);
 
 /* groups: names, NULL-terminated, or NULL. Both the person and the service have to be allowed. */

@@ -312,6 +312,13 @@ static void live_on(struct kb_grant *g, struct kb_lease *current, const struct k
         plan_rotation(g);
 }
 
+bool kb_grant_lives_on(const struct kb_grant *g, const struct kb_lease_answer *answer)
+{
+        const struct kb_lease *current = kb_grant_lease_in(g, KB_LEASE_CURRENT);
+
+        return current && !answer->differs && strcmp(current->id, answer->id) == 0;
+}
+
 struct kb_lease *kb_grant_on_fetched(struct kb_grant *g, uint64_t now, enum kb_error error,
                                      const struct kb_lease_answer *answer)
 {
@@ -327,7 +334,7 @@ struct kb_lease *kb_grant_on_fetched(struct kb_grant *g, uint64_t now, enum kb_e
                 return NULL;
         }
         g->problem = KB_E_OK;
-        if (current && strcmp(current->id, answer->id) == 0) {
+        if (kb_grant_lives_on(g, answer)) {
                 live_on(g, current, answer, now);
                 return current;
         }

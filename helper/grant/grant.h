@@ -158,11 +158,14 @@ void kb_grant_defer(struct kb_grant *g, uint64_t until);
 
 /* --- what came of it. A lease number that is not known any more is ignored. --- */
 
+/* Whether this answer to a fetch is about the current lease: then there is no new one to be written down. */
+bool kb_grant_lives_on(const struct kb_grant *g, const struct kb_lease_answer *answer);
+
 /*
  * answer is NULL unless error is KB_E_OK. An answer with the id of the current lease makes that one live on:
- * a store's ids change when what they stand for changes. Where the consumer is restarted to rotate, a new
- * lease is retired at once, since all it says is that there is something to restart for. Returns the lease
- * it is about, to set its record; NULL after an error.
+ * a store's ids change when what they stand for changes (or answer->differs says that it has). Where the
+ * consumer is restarted to rotate, a new lease is retired at once, since all it says is that there is
+ * something to restart for. Returns the lease it is about, to set its record; NULL after an error.
  */
 struct kb_lease *kb_grant_on_fetched(struct kb_grant *g, uint64_t now, enum kb_error error,
                                      const struct kb_lease_answer *answer);

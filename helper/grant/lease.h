@@ -55,6 +55,7 @@ struct kb_lease_answer {
         const char *id;
         uint64_t ttl; /* seconds, 0: no end */
         bool renewable;
+        bool differs; /* from what it was under this id: the credential's definition has changed meanwhile */
         struct kb_fields *fields; /* belongs to the lease from then on */
 };
 

@@ -27,7 +27,6 @@
 #include "helper/broker/user_grants.h"
 #include "helper/broker/verbs.h"
 #include "helper/grant/cache.h"
-#include "helper/grant/template.h"
 #include "helper/log/confirm.h"
 #include "helper/server/process.h"
 
@@ -79,24 +78,6 @@ static void report(const struct kb_problems *problems)
         }
 }
 
-/* A template that is none is found when the files are read, not when the unit starts. */
-static int check_templates(const struct kb_credentials *credentials)
-{
-        int r = 0;
-
-        for (size_t i = 0; i < credentials->count; i++) {
-                const struct kb_credential *c = credentials->sorted[i];
-                struct kb_fields_problem problem = {""};
-
-                if (!c->template || kb_template_check(c->template, NULL, 0, &problem) >= 0)
-                        continue;
-                kb_process_log(LOG_ERR, KB_CREDENTIALS_FOLDER "/%s.conf: Template=: %s", c->name,
-                               problem.text);
-                r = -EBADMSG;
-        }
-        return r;
-}
-
 /* skip_bad: at the start, what is good is served; a reload is all or nothing. */
 static int load(bool skip_bad, struct kb_config **ret_config, struct kb_credentials **ret_credentials)
 {
@@ -108,10 +89,6 @@ static int load(bool skip_bad, struct kb_config **ret_config, struct kb_credenti
                 r = kb_credentials_new(KB_CREDENTIALS_FOLDER, &trust, config, skip_bad, &problems,
                                        ret_credentials);
         report(&problems);
-        if (r >= 0 && check_templates(*ret_credentials) < 0 && !skip_bad) {
-                kb_credentials_free(*ret_credentials);
-                r = -EBADMSG;
-        }
         if (r >= 0)
                 *ret_config = take_ptr(config);
         return r;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/names.h"
+#include "helper/config/template.h"
 #include "helper/config/units.h"
 
 static const struct kb_config_key keys[] = {
@@ -67,6 +68,10 @@ static bool may_match_unit(const char *glob)
 
 static void check_whole(const struct kb_credential *c, const char *path, struct kb_problems *problems)
 {
+        struct kb_template_problem problem;
+
+        if (c->template && kb_template_check(c->template, &c->fields, &problem) < 0)
+                blame(c, "Template", path, problems, problem.text);
         if (c->template && kb_config_where(&kb_credential_table, c, "Format").file)
                 blame(c, "Template", path, problems, "Template= and Format= are both given; remove one");
         if (c->probe && c->probe[0] != '/')

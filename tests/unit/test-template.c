@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "helper/config/template.h"
 #include "helper/grant/template.h"
 #include "tests/unit/fields.h"
 
@@ -58,14 +59,16 @@ static void the_table_holds(void **state)
 
 static void a_check_finds_what_needs_no_secret_to_be_found(void **state)
 {
-        static const struct kb_field_map map[] = {{"user", "username"}};
-        struct kb_fields_problem problem;
+        static char user[] = "user", username[] = "username";
+        struct kb_pair pair = {user, username};
+        const kb_value_pairs any = {0}, named = {.pairs = &pair, .count = 1};
+        struct kb_template_problem problem;
 
         for (size_t i = 0; i < KB_ARRAY_SIZE(table); i++)
-                assert_int_equal(kb_template_check(table[i].template, NULL, 0, NULL),
+                assert_int_equal(kb_template_check(table[i].template, &any, NULL),
                                  table[i].error == -EINVAL ? -EINVAL : 0);
-        assert_ok(kb_template_check("{{user}}", map, 1, &problem));
-        assert_int_equal(kb_template_check("\n\n{{ username }}", map, 1, &problem), -EINVAL);
+        assert_ok(kb_template_check("{{user}}", &named, &problem));
+        assert_int_equal(kb_template_check("\n\n{{ username }}", &named, &problem), -EINVAL);
         assert_string_equal(problem.text, "line 3 of the template: no Field.username= is given");
 }
 

@@ -2,14 +2,12 @@
 #include "helper/broker/attempts.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "common/clock.h"
 
-#define LIFE_USEC                                                                                           \
-        (600 * KB_USEC_PER_SEC) /* sshd's LoginGraceTime is 120 s; a person may fetch their token */
+#define FIRST_USEC (180 * KB_USEC_PER_SEC) /* to the first answer; sshd's LoginGraceTime is 120 s */
+#define LIFE_USEC  (600 * KB_USEC_PER_SEC) /* after it: a person may fetch their token */
 
 struct kb_attempts {
         struct kb_attempt *attempts[KB_ATTEMPTS_MAX];
@@ -28,33 +26,54 @@ void kb_attempts_free(struct kb_attempts *t)
         free(t);
 }
 
-static int make_handle(char ret[static KB_ATTEMPT_HANDLE_SIZE])
-{
-        uint64_t random[2];
+/* Those that share places, and which of them goes when those are taken. */
+struct share {
+        size_t n;
+        struct kb_attempt **goes;
+};
 
-        if (getrandom(random, sizeof(random), 0) != sizeof(random))
-                return -EIO;
-        snprintf(ret, KB_ATTEMPT_HANDLE_SIZE, "%016llx%016llx", (unsigned long long)random[0],
-                 (unsigned long long)random[1]);
-        return 0;
+static void count(struct share *s, struct kb_attempt **place, bool may_go)
+{
+        s->n++;
+        if (may_go && (!s->goes || (*place)->until < (*s->goes)->until))
+                s->goes = place;
+}
+
+static struct kb_attempt **clear(struct kb_attempts *t, struct kb_attempt **place)
+{
+        if (place)
+                kb_attempt_end(t, *place);
+        return place;
 }
 
 static struct kb_attempt **find_place(struct kb_attempts *t, uid_t caller, uint64_t now)
 {
         struct kb_attempt **free_place = NULL;
-        size_t crowd = 0;
+        struct share own = {0}, crowd = {0}, all = {0};
 
         for (size_t i = 0; i < KB_ATTEMPTS_MAX; i++) {
-                struct kb_attempt **place = &t->attempts[i];
+                struct kb_attempt **place = &t->attempts[i], *a = *place;
+                bool waits = a && !a->busy && a->stage != KB_ATTEMPT_GRANTED;
 
-                if (*place && (*place)->until <= now && !(*place)->busy)
-                        kb_attempt_end(t, *place);
-                if (!*place)
+                if (a && a->until <= now && !a->busy)
+                        kb_attempt_end(t, a);
+                if (!*place) {
                         free_place = place;
-                else if ((*place)->caller != 0)
-                        crowd++;
+                        continue;
+                }
+                count(&all, place, waits);
+                if (a->caller != 0)
+                        count(&crowd, place, waits);
+                if (a->caller == caller)
+                        count(&own, place, !a->busy); /* who needs more than that is done with the first */
         }
-        return caller != 0 && crowd >= KB_ATTEMPTS_MAX / 4 ? NULL : free_place;
+        if (caller != 0 && own.n >= KB_ATTEMPTS_OF_ONE)
+                return clear(t, own.goes);
+        if (caller != 0 && crowd.n >= KB_ATTEMPTS_OF_CROWD)
+                return clear(t, crowd.goes);
+        if (caller == 0 && !free_place)
+                return clear(t, all.goes);
+        return free_place;
 }
 
 int kb_attempt_begin(struct kb_attempts *t, uid_t caller, uint64_t now, struct kb_attempt **ret)
@@ -68,23 +87,23 @@ int kb_attempt_begin(struct kb_attempts *t, uid_t caller, uint64_t now, struct k
         attempt = kb_secret_alloc(sizeof(*attempt));
         if (!attempt)
                 return -ENOMEM;
-        r = make_handle(attempt->handle);
+        r = kb_handle_make(attempt->handle);
         if (r < 0)
                 return r;
         attempt->caller = caller;
-        attempt->until = kb_time_add(now, LIFE_USEC);
+        attempt->until = kb_time_add(now, FIRST_USEC);
         *ret = *place = take_ptr(attempt);
         return 0;
 }
 
-struct kb_attempt *kb_attempt_find(struct kb_attempts *t, const char *handle, uint64_t now)
+struct kb_attempt *kb_attempt_find(struct kb_attempts *t, uid_t caller, const char *handle, uint64_t now)
 {
         for (size_t i = 0; i < KB_ATTEMPTS_MAX; i++) {
                 struct kb_attempt *attempt = t->attempts[i];
 
                 if (!attempt || !kb_secret_equal(KB_SPAN_STRING(attempt->handle), KB_SPAN_STRING(handle)))
                         continue;
-                if (attempt->until <= now && !attempt->busy)
+                if (attempt->caller != caller || (attempt->until <= now && !attempt->busy))
                         return NULL;
                 attempt->until = kb_time_add(now, LIFE_USEC);
                 return attempt;

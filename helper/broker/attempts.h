@@ -4,7 +4,7 @@
 /*
  * Logins that are under way: what was shown so far, by a handle that cannot be guessed. The module carries
  * the handle from one step to the next, because sshd authenticates in a process that is gone at the next
- * one. An attempt that nobody goes on with is forgotten; a table that is full takes no more.
+ * one. An attempt that nobody goes on with is forgotten: soon while nothing was answered, later after that.
  */
 
 #include <stdbool.h>
@@ -13,10 +13,12 @@
 #include "common/cleanup.h"
 #include "common/names.h"
 #include "common/wire.h"
+#include "helper/broker/handle.h"
 
-#define KB_ATTEMPT_HANDLE_SIZE 33 /* 32 hex digits */
-#define KB_ATTEMPTS_MAX        1024
-#define KB_ATTEMPT_STATE_MAX   1024
+#define KB_ATTEMPTS_MAX      1024
+#define KB_ATTEMPTS_OF_CROWD (KB_ATTEMPTS_MAX / 4) /* of all callers that are not root */
+#define KB_ATTEMPTS_OF_ONE   8                     /* of one of those */
+#define KB_ATTEMPT_STATE_MAX 1024
 
 /* What is to be answered next. */
 enum kb_attempt_stage {
@@ -27,11 +29,13 @@ enum kb_attempt_stage {
 };
 
 struct kb_attempt {
-        char handle[KB_ATTEMPT_HANDLE_SIZE];
+        char handle[KB_HANDLE_SIZE];
         char user[KB_USER_NAME_MAX + 1];
         char service[65];
         char remote_host[257];
         uid_t caller; /* of the process that began it; only that uid goes on */
+        bool self;    /* it came over auth.sock: the person speaks for themselves */
+        char uid[16]; /* then: that uid as text, for the log */
         enum kb_attempt_stage stage;
         uint32_t asked;   /* enum kb_ask of the last question */
         uint32_t factors; /* bits of enum kb_factor: shown so far */
@@ -49,14 +53,20 @@ void kb_attempts_free(struct kb_attempts *t);
 KB_DEFINE_CLEANUP(struct kb_attempts, kb_attempts_free);
 
 /*
- * A new attempt with a handle of its own; the rest is the caller's to fill. Those that are not root's share
- * a quarter of the table, so that a crowd on auth.sock keeps nobody out. 0; -EBUSY when full; -ENOMEM; -EIO.
+ * A new attempt with a handle of its own; the rest is the caller's to fill. Where there is no room, the one
+ * goes whose time would be over first, but none whose answer is being checked, and none that was granted: of
+ * root's callers any; of the others one of their own, or of the crowd when that has all its places. So a
+ * crowd on auth.sock keeps nobody out, and one of the crowd only themselves. 0; -EBUSY when nobody can go;
+ * -ENOMEM; -EIO.
  */
 int kb_attempt_begin(struct kb_attempts *t, uid_t caller, uint64_t now, struct kb_attempt **ret)
         _must_check_;
 
-/* NULL when there is none, or its time is over. Finding it gives it time again. Valid until it ends. */
-struct kb_attempt *kb_attempt_find(struct kb_attempts *t, const char *handle, uint64_t now);
+/*
+ * NULL when there is none, its time is over, or another uid began it. Finding it gives it time again. Valid
+ * until it ends.
+ */
+struct kb_attempt *kb_attempt_find(struct kb_attempts *t, uid_t caller, const char *handle, uint64_t now);
 
 /* Wipes it. attempt may be NULL. */
 void kb_attempt_end(struct kb_attempts *t, struct kb_attempt *attempt);

@@ -324,6 +324,7 @@ int kb_broker_new(struct kb_broker **ret, sd_event *event)
 void kb_broker_stop(struct kb_broker *broker)
 {
         broker->stopping = true;
+        kb_login_note_throttled(broker);
         kb_server_stop_accepting(broker->server);
         kb_unit_socket_stop_accepting(broker->encrypted);
         if (broker->plain)

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 
 #define COUNTERS 4096
+#define SHARED   64
 #define FORMAT   1
 
 struct counter {
@@ -18,6 +19,7 @@ struct counter {
 
 struct kb_lockout {
         struct counter counters[COUNTERS];
+        struct counter shared[SHARED]; /* of those for whom there was no room; not kept on disk */
 };
 
 int kb_lockout_new(struct kb_lockout **ret)
@@ -56,23 +58,51 @@ static struct counter *find(const struct kb_lockout *l, const struct kb_lockout_
         return NULL;
 }
 
-/* A free place, or that of the failure longest ago. */
-static struct counter *make_room(struct kb_lockout *l)
+/* A free place, or that of the failure longest ago which does not lock out; NULL when all do. */
+static struct counter *find_place(const struct kb_lockout *l, uint64_t now)
 {
-        struct counter *oldest = &l->counters[0];
+        const struct counter *oldest = NULL;
 
-        for (size_t i = 0; i < COUNTERS && oldest->failures > 0; i++)
-                if (l->counters[i].failures == 0 || l->counters[i].last < oldest->last)
-                        oldest = &l->counters[i];
-        *oldest = (struct counter){0};
-        return oldest;
+        for (size_t i = 0; i < COUNTERS; i++) {
+                const struct counter *c = &l->counters[i];
+
+                if (c->failures == 0)
+                        return (struct counter *)c;
+                if (c->until <= now && (!oldest || c->last < oldest->last))
+                        oldest = c;
+        }
+        return (struct counter *)oldest;
+}
+
+/* What those count with who have none of their own and find no place: not remembering them would be a way
+ * in. */
+static struct counter *share(const struct kb_lockout *l, const struct kb_lockout_key *key)
+{
+        const char *user = key->user ? key->user : "";
+        uint8_t id[SHA256_DIGEST_LENGTH];
+
+        SHA256((const uint8_t *)user, strlen(user), id);
+        return (struct counter *)&l->shared[id[0] % SHARED];
 }
 
 uint64_t kb_lockout_until(const struct kb_lockout *l, const struct kb_lockout_key *key, uint64_t now)
 {
         const struct counter *c = find(l, key);
 
+        if (!c && !find_place(l, now))
+                c = share(l, key);
         return c && c->until > now ? c->until : 0;
+}
+
+static struct counter *begin(struct kb_lockout *l, const struct kb_lockout_key *key, uint64_t now)
+{
+        struct counter *c = find_place(l, now);
+
+        if (!c)
+                return share(l, key);
+        *c = (struct counter){0};
+        make_id(key, c->id);
+        return c;
 }
 
 bool kb_lockout_fail(struct kb_lockout *l, const struct kb_lockout_policy *policy,
@@ -80,10 +110,8 @@ bool kb_lockout_fail(struct kb_lockout *l, const struct kb_lockout_policy *polic
 {
         struct counter *c = find(l, key);
 
-        if (!c) {
-                c = make_room(l);
-                make_id(key, c->id);
-        }
+        if (!c)
+                c = begin(l, key, now);
         if (c->failures == 0 || now < c->first || now - c->first > policy->window) {
                 c->failures = 0;
                 c->first = now;
@@ -97,11 +125,11 @@ bool kb_lockout_fail(struct kb_lockout *l, const struct kb_lockout_policy *polic
         return true;
 }
 
-bool kb_lockout_pass(struct kb_lockout *l, const struct kb_lockout_key *key)
+bool kb_lockout_pass(struct kb_lockout *l, const struct kb_lockout_key *key, uint64_t now)
 {
         struct counter *c = find(l, key);
 
-        if (!c)
+        if (!c || c->until > now)
                 return false;
         *c = (struct counter){0};
         return true;

@@ -24,7 +24,11 @@ struct kb_lockout_policy {
         uint64_t usec;     /* how long it lasts */
 };
 
-/* Remembers at most 4096 counters; the one that failed longest ago makes room. 0 or -ENOMEM. */
+/*
+ * Remembers at most 4096 counters; the one that failed longest ago makes room, but none that locks out now:
+ * whoever comes from many places could free the first of them that way. When all of them lock out, those who
+ * have none of their own share a few, by their names. 0 or -ENOMEM.
+ */
 int kb_lockout_new(struct kb_lockout **ret) _must_check_;
 void kb_lockout_free(struct kb_lockout *l);
 KB_DEFINE_CLEANUP(struct kb_lockout, kb_lockout_free);
@@ -36,8 +40,8 @@ uint64_t kb_lockout_until(const struct kb_lockout *l, const struct kb_lockout_ke
 bool kb_lockout_fail(struct kb_lockout *l, const struct kb_lockout_policy *policy,
                      const struct kb_lockout_key *key, uint64_t now);
 
-/* The right answer forgets the failures. True when there were some. */
-bool kb_lockout_pass(struct kb_lockout *l, const struct kb_lockout_key *key);
+/* The right answer forgets the failures, unless they lock out by now. True when it forgot some. */
+bool kb_lockout_pass(struct kb_lockout *l, const struct kb_lockout_key *key, uint64_t now);
 
 /* The counters as bytes, and back: 0 or -EBADMSG, and then nothing has changed. */
 void kb_lockout_put(const struct kb_lockout *l, struct kb_writer *w);

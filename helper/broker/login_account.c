@@ -37,11 +37,10 @@ static enum kb_error error_of(enum kb_reason reason)
 static const struct kb_attempt *find_login(struct kb_broker *broker, struct kb_request *request,
                                            const struct kb_account_request *asked)
 {
-        const struct kb_attempt *a =
-                kb_attempt_find(broker->logins->attempts, asked->session, kb_now_boottime());
+        const struct kb_attempt *a = kb_login_attempt(broker, request, asked->session);
 
-        return a && a->stage == KB_ATTEMPT_GRANTED && a->caller == kb_request_peer(request)->uid &&
-                               strcmp(a->user, asked->user) == 0 && strcmp(a->service, asked->service) == 0
+        return a && a->stage == KB_ATTEMPT_GRANTED && strcmp(a->user, asked->user) == 0 &&
+                               strcmp(a->service, asked->service) == 0
                        ? a
                        : NULL;
 }
@@ -128,6 +127,7 @@ void kb_verb_account(struct kb_request *request, void *context)
         const struct kb_attempt *login;
         struct kb_decision decision;
         struct kb_event event;
+        char uid[16];
 
         if (kb_account_request_get(kb_request_body(request), &asked) < 0) {
                 kb_request_fail(request, KB_E_BAD_REQUEST, NULL);
@@ -137,13 +137,15 @@ void kb_verb_account(struct kb_request *request, void *context)
                 return;
         login = find_login(broker, request, &asked);
         decide(broker, request, &asked, login, &decision);
+        kb_login_uid(request, uid);
         event = (struct kb_event){
                 .id = KB_EVENT_ACCOUNT_PERMITTED,
                 .user = asked.user,
                 .service = asked.service,
-                .remote_host = asked.remote_host,
-                .remote_user = asked.remote_user,
-                .tty = asked.tty,
+                .uid = uid,
+                .remote_host = kb_login_claim(request, asked.remote_host),
+                .remote_user = kb_login_claim(request, asked.remote_user),
+                .tty = kb_login_claim(request, asked.tty),
                 .rule = decision.rule,
                 .request = kb_request_id(request),
                 .pid = (uint64_t)kb_request_peer(request)->pid,

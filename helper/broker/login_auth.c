@@ -12,15 +12,19 @@
 struct check {
         struct kb_broker *broker;
         struct kb_request *request;
-        char handle[KB_ATTEMPT_HANDLE_SIZE];
+        char handle[KB_HANDLE_SIZE];
         bool by_code;              /* a recovery code was used */
         struct kb_recovery before; /* the codes, with the one that is being used */
 };
 
 static struct kb_lockout_key key_of(const struct kb_attempt *a)
 {
-        return (struct kb_lockout_key){
-                .remote_host = a->remote_host, .user = a->user, .service = a->service};
+        return kb_login_key(a->self, a->remote_host, a->user, a->service);
+}
+
+static struct kb_attempt *attempt_of(const struct check *c)
+{
+        return kb_login_attempt(c->broker, c->request, c->handle);
 }
 
 static struct kb_event event_of(const struct kb_attempt *a, struct kb_request *request, uint32_t id)
@@ -32,6 +36,7 @@ static struct kb_event event_of(const struct kb_attempt *a, struct kb_request *r
                 .remote_host = a->remote_host,
                 .request = kb_request_id(request),
                 .pid = (uint64_t)kb_request_peer(request)->pid,
+                .uid = a->uid,
         };
 }
 
@@ -87,7 +92,7 @@ static void on_recorded(int r, uint64_t sequence, void *userdata)
 {
         _cleanup_free_ struct check *c = userdata;
         struct kb_logins *logins = c->broker->logins;
-        struct kb_attempt *a = kb_attempt_find(logins->attempts, c->handle, kb_now_boottime());
+        struct kb_attempt *a = attempt_of(c);
         struct kb_lockout_key key;
 
         if (!a) {
@@ -100,7 +105,7 @@ static void on_recorded(int r, uint64_t sequence, void *userdata)
                 return;
         }
         key = key_of(a);
-        if (kb_lockout_pass(logins->lockout, &key))
+        if (kb_lockout_pass(logins->lockout, &key, kb_now_realtime()))
                 kb_logins_save_lockout(logins);
         a->stage = KB_ATTEMPT_GRANTED;
         kb_request_reply(c->request, proceed, .granted = true, .session = a->handle);
@@ -108,8 +113,16 @@ static void on_recorded(int r, uint64_t sequence, void *userdata)
 
 static void grant(struct check *c, struct kb_attempt *a)
 {
-        struct kb_event event = event_of(
-                a, c->request, c->by_code ? KB_EVENT_BREAK_GLASS_USED : KB_EVENT_LOGIN_AUTHENTICATED);
+        struct kb_event event;
+
+        /* Other answers were checked meanwhile: no guess passes a lock that began with one of them. A code
+         * is no guess, and is void by now. */
+        if (!c->by_code && locked_out(c->broker, c->request, a)) {
+                free(c);
+                return;
+        }
+        event = event_of(a, c->request,
+                         c->by_code ? KB_EVENT_BREAK_GLASS_USED : KB_EVENT_LOGIN_AUTHENTICATED);
 
         event.method = c->by_code                          ? "recovery code"
                        : (a->factors & KB_FACTOR_OTP) != 0 ? "password and code"
@@ -173,7 +186,7 @@ static void on_store(const struct kb_store_answer *answer, void *userdata)
 {
         _cleanup_free_ struct check *c = userdata;
         struct kb_logins *logins = c->broker->logins;
-        struct kb_attempt *a = kb_attempt_find(logins->attempts, c->handle, kb_now_boottime());
+        struct kb_attempt *a = attempt_of(c);
         struct kb_store_continue_reply reply;
 
         if (!a) {
@@ -242,7 +255,7 @@ static void on_code_void(int r, void *userdata)
 {
         _cleanup_free_ struct check *c = userdata;
         struct kb_logins *logins = c->broker->logins;
-        struct kb_attempt *a = kb_attempt_find(logins->attempts, c->handle, kb_now_boottime());
+        struct kb_attempt *a = attempt_of(c);
 
         logins->codes_busy = false;
         if (r < 0)
@@ -280,9 +293,9 @@ static void check_code(struct check *c, struct kb_attempt *a, struct kb_span ans
 static struct kb_attempt *find_attempt(struct kb_broker *broker, struct kb_request *request,
                                        const char *handle)
 {
-        struct kb_attempt *a = kb_attempt_find(broker->logins->attempts, handle, kb_now_boottime());
+        struct kb_attempt *a = kb_login_attempt(broker, request, handle);
 
-        if (a && a->caller == kb_request_peer(request)->uid && !a->busy && a->stage != KB_ATTEMPT_GRANTED)
+        if (a && !a->busy && a->stage != KB_ATTEMPT_GRANTED)
                 return a;
         kb_request_fail(request, KB_E_EXPIRED, "there is no such login under way");
         return NULL;
@@ -301,10 +314,10 @@ void kb_verb_proceed(struct kb_request *request, void *context)
                 return;
         }
         a = find_attempt(broker, request, asked.session);
-        if (!a || locked_out(broker, request, a))
+        if (!a)
                 return;
         person = kb_login_person(broker, request, a->user); /* may have gone meanwhile */
-        if (!person)
+        if (!person || locked_out(broker, request, a))
                 return;
         c = calloc(1, sizeof(*c));
         if (!c) {
@@ -362,7 +375,9 @@ void kb_verb_authenticate(struct kb_request *request, void *context)
         }
         snprintf(a->user, sizeof(a->user), "%s", asked.user);
         snprintf(a->service, sizeof(a->service), "%s", asked.service);
-        snprintf(a->remote_host, sizeof(a->remote_host), "%s", asked.remote_host);
+        snprintf(a->remote_host, sizeof(a->remote_host), "%s", kb_login_claim(request, asked.remote_host));
+        a->self = kb_request_caller(request) == KB_CALLER_SELF;
+        kb_login_uid(request, a->uid);
         if (may_try(broker, request, a, person))
                 ask(request, a, KB_ASK_PASSWORD, "Password: ", "");
 }

@@ -11,25 +11,32 @@
 struct change {
         struct kb_broker *broker;
         struct kb_request *request;
-        bool preliminary;
-        char user[KB_USER_NAME_MAX + 1];
-        char service[65];
+        struct kb_change_password_request is; /* points into the request */
+        char store[KB_CREDENTIAL_NAME_MAX + 1];
+        char uid[16];
 };
 
 static struct kb_lockout_key key_of(const struct change *c)
 {
-        return (struct kb_lockout_key){.user = c->user, .service = c->service};
+        return kb_login_key(kb_request_caller(c->request) == KB_CALLER_SELF, "", c->is.user, c->is.service);
+}
+
+static struct kb_event event_of(const struct change *c, uint32_t id)
+{
+        return (struct kb_event){
+                .id = id,
+                .user = c->is.user,
+                .service = c->is.service,
+                .uid = c->uid,
+                .request = kb_request_id(c->request),
+                .pid = (uint64_t)kb_request_peer(c->request)->pid,
+        };
 }
 
 static void note(const struct change *c, enum kb_error error, const char *text)
 {
-        struct kb_event event = {
-                .id = error == KB_E_OK ? KB_EVENT_PASSWORD_CHANGED : KB_EVENT_PASSWORD_CHANGE_REFUSED,
-                .user = c->user,
-                .service = c->service,
-                .request = kb_request_id(c->request),
-                .pid = (uint64_t)kb_request_peer(c->request)->pid,
-        };
+        struct kb_event event =
+                event_of(c, error == KB_E_OK ? KB_EVENT_PASSWORD_CHANGED : KB_EVENT_PASSWORD_CHANGE_REFUSED);
 
         if (error != KB_E_OK) {
                 event.reason = kb_error_word(error);
@@ -51,6 +58,16 @@ static void refuse(const struct change *c, enum kb_error error, const char *text
         kb_request_fail(c->request, error, "%s", text);
 }
 
+static bool locked_out(const struct change *c)
+{
+        struct kb_lockout_key key = key_of(c);
+
+        if (kb_lockout_until(c->broker->logins->lockout, &key, kb_now_realtime()) == 0)
+                return false;
+        refuse(c, KB_E_LOCKED, "too many failures");
+        return true;
+}
+
 static void on_changed(const struct kb_store_answer *answer, void *userdata)
 {
         _cleanup_free_ struct change *c = userdata;
@@ -60,44 +77,51 @@ static void on_changed(const struct kb_store_answer *answer, void *userdata)
                 refuse(c, answer->error, answer->text);
         } else if (kb_change_secret_reply_get(answer->fields, &reply) < 0) {
                 refuse(c, KB_E_INTERNAL, "the store's answer makes no sense");
-        } else {
-                if (!c->preliminary)
+        } else if (!c->is.preliminary || !locked_out(c)) { /* others were guessed meanwhile: say nothing */
+                if (!c->is.preliminary)
                         note(c, KB_E_OK, "");
                 kb_request_reply(c->request, change_password, .message = reply.message);
         }
 }
 
-static int ask_store(struct change *c, const struct kb_person *person,
-                     const struct kb_change_password_request *asked)
+static void ask_store(struct change *c)
 {
-        char store[KB_CREDENTIAL_NAME_MAX + 1];
         struct kb_store_call *call;
-        const char *method;
-        int r;
 
-        kb_login_store(c->broker, person, store, &method);
-        r = kb_store_call_new(&call, &(struct kb_store_request){
+        if (kb_store_call_new(&call, &(struct kb_store_request){
                                              .event = c->broker->event,
                                              .dir = KB_STORES_DIR,
-                                             .store = store,
+                                             .store = c->store,
                                              .verb = KB_VERB_change_secret,
                                              .usec = c->broker->config->store_usec,
                                              .done = on_changed,
                                              .userdata = c,
-                                     });
-        if (r < 0)
-                return r;
-        kb_change_secret_request_put(kb_store_call_writer(call),
-                                     &(struct kb_change_secret_request){
-                                             .user = asked->user,
-                                             .preliminary = asked->preliminary,
-                                             .privileged = kb_request_caller(c->request) == KB_CALLER_ROOT &&
-                                                           asked->old.size == 0,
-                                             .old = asked->old,
-                                             .new = asked->new,
-                                     });
+                                     }) < 0) {
+                refuse(c, KB_E_BUSY, "out of memory");
+                free(c);
+                return;
+        }
+        kb_change_secret_request_put(
+                kb_store_call_writer(call),
+                &(struct kb_change_secret_request){
+                        .user = c->is.user,
+                        .preliminary = c->is.preliminary,
+                        .privileged = kb_request_caller(c->request) == KB_CALLER_ROOT && c->is.old.size == 0,
+                        .old = c->is.old,
+                        .new = c->is.new,
+                });
         kb_store_call_start(call);
-        return 0;
+}
+
+/* No password changes without a record, so it is written before. */
+static void on_asked(int r, uint64_t sequence, void *userdata)
+{
+        struct change *c = userdata;
+
+        if (kb_login_released(c->broker, c->request, r))
+                ask_store(c);
+        else
+                free(c);
 }
 
 void kb_verb_change_password(struct kb_request *request, void *context)
@@ -105,7 +129,8 @@ void kb_verb_change_password(struct kb_request *request, void *context)
         struct kb_broker *broker = context;
         struct kb_change_password_request asked;
         const struct kb_person *person;
-        struct kb_lockout_key key;
+        const char *method; /* the store knows how it keeps its passwords */
+        struct kb_event event;
         struct change *c;
 
         if (kb_change_password_request_get(kb_request_body(request), &asked) < 0) {
@@ -120,15 +145,14 @@ void kb_verb_change_password(struct kb_request *request, void *context)
                 kb_request_fail(request, KB_E_BUSY, "out of memory");
                 return;
         }
-        *c = (struct change){.broker = broker, .request = request, .preliminary = asked.preliminary};
-        snprintf(c->user, sizeof(c->user), "%s", asked.user);
-        snprintf(c->service, sizeof(c->service), "%s", asked.service);
-        key = key_of(c);
-        if (kb_lockout_until(broker->logins->lockout, &key, kb_now_realtime()) > 0) {
-                refuse(c, KB_E_LOCKED, "too many failures");
+        *c = (struct change){.broker = broker, .request = request, .is = asked};
+        kb_login_uid(request, c->uid);
+        kb_login_store(broker, person, c->store, &method);
+        event = event_of(c, KB_EVENT_PASSWORD_CHANGE_ASKED);
+        if (locked_out(c))
                 free(c);
-        } else if (ask_store(c, person, &asked) < 0) {
-                kb_request_fail(request, KB_E_BUSY, "out of memory");
-                free(c);
-        }
+        else if (asked.preliminary)
+                ask_store(c);
+        else
+                kb_login_record(broker, &event, on_asked, c);
 }

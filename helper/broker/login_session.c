@@ -35,7 +35,7 @@ void kb_login_session_ended(const struct kb_session *session, const char *why, v
 /* A session that was counted in, while its credentials are fetched. */
 struct opening {
         struct kb_request *request;
-        char handle[KB_SESSION_HANDLE_SIZE];
+        char handle[KB_HANDLE_SIZE];
 };
 
 static void on_credentials(const char *folder, void *userdata)
@@ -88,8 +88,7 @@ void kb_verb_open_session(struct kb_request *request, void *context)
                                 strerror(-r));
                 return;
         }
-        kb_attempt_end(broker->logins->attempts,
-                       kb_attempt_find(broker->logins->attempts, asked.session, kb_now_boottime()));
+        kb_attempt_end(broker->logins->attempts, kb_login_attempt(broker, request, asked.session));
         event = event_of(session, KB_EVENT_SESSION_OPENED);
         event.tty = asked.tty;
         event.request = kb_request_id(request);

@@ -15,6 +15,11 @@
 #define LOCKOUT_FILE  "login.lockout"
 #define RECOVERY_FILE "login.recovery"
 
+/* To unlock a screen takes three requests. A person in a hurry notices nothing; a loop soon does. */
+#define SELF_BURST     60
+#define SELF_USEC      (3 * KB_USEC_PER_SEC)
+#define THROTTLED_USEC (60 * KB_USEC_PER_SEC)
+
 /* --- what outlives us --- */
 
 static void load(struct kb_logins *l, int keep_fd, const char *name,
@@ -95,6 +100,8 @@ int kb_logins_new(struct kb_logins **ret, struct kb_disk *disk, const char *keep
         r = kb_attempts_new(&l->attempts);
         if (r >= 0)
                 r = kb_lockout_new(&l->lockout);
+        if (r >= 0)
+                r = kb_throttle_new(&l->throttle, SELF_BURST, SELF_USEC);
         if (r < 0)
                 return r;
         load(l, keep_fd, LOCKOUT_FILE, take_lockout);
@@ -109,26 +116,98 @@ void kb_logins_free(struct kb_logins *l)
                 return;
         kb_attempts_free(l->attempts);
         kb_lockout_free(l->lockout);
+        kb_throttle_free(l->throttle);
+        sd_event_source_disable_unref(l->throttled);
         free(l->keep);
         free(l);
 }
 
 /* --- who --- */
 
+void kb_login_note_throttled(struct kb_broker *broker)
+{
+        struct kb_throttled who;
+
+        broker->logins->throttled = sd_event_source_disable_unref(broker->logins->throttled);
+        while (kb_throttle_next(broker->logins->throttle, &who)) {
+                char uid[16];
+
+                snprintf(uid, sizeof(uid), "%u", who.uid);
+                broker->refusals += who.refused - 1; /* the note counts for one */
+                kb_broker_note(broker, (struct kb_event){
+                                               .id = KB_EVENT_LOGIN_THROTTLED,
+                                               .subject = who.user[0] ? NULL : "too many others",
+                                               .user = who.user,
+                                               .uid = who.user[0] ? uid : NULL,
+                                               .count = who.refused,
+                                               .reason = kb_error_word(KB_E_THROTTLED),
+                                       });
+        }
+}
+
+static int on_throttled(sd_event_source *source, uint64_t now, void *userdata)
+{
+        kb_login_note_throttled(userdata);
+        return 0;
+}
+
+/* Before anything is written down: whoever asks without end does not fill the log. */
+static bool throttled(struct kb_broker *broker, struct kb_request *request, const char *user)
+{
+        struct kb_logins *l = broker->logins;
+
+        if (kb_throttle_take(l->throttle, kb_request_peer(request)->uid, user, kb_now_boottime()))
+                return false;
+        if (!l->throttled)
+                (void)sd_event_add_time_relative(broker->event, &l->throttled, CLOCK_BOOTTIME,
+                                                 THROTTLED_USEC, 0, on_throttled, broker);
+        kb_request_fail(request, KB_E_THROTTLED, "too many requests: wait a moment");
+        return true;
+}
+
 const struct kb_person *kb_login_person(struct kb_broker *broker, struct kb_request *request,
                                         const char *user)
 {
         const struct kb_directory *directory = kb_publisher_directory(broker->publisher);
         const struct kb_person *person = directory ? kb_directory_person(directory, user) : NULL;
+        bool self = kb_request_caller(request) == KB_CALLER_SELF;
 
-        if (kb_request_caller(request) == KB_CALLER_SELF &&
-            (!person || person->record.uid != kb_request_peer(request)->uid)) {
+        if (self && (!person || person->record.uid != kb_request_peer(request)->uid)) {
                 kb_request_fail(request, KB_E_DENIED, "on this socket everybody speaks for themselves only");
                 return NULL;
         }
+        if (self && throttled(broker, request, user))
+                return NULL;
         if (!person)
                 kb_request_fail(request, KB_E_NOT_FOUND, "the directory has no such person");
         return person;
+}
+
+const char *kb_login_claim(const struct kb_request *request, const char *text)
+{
+        return kb_request_caller(request) == KB_CALLER_SELF ? "" : text;
+}
+
+void kb_login_uid(const struct kb_request *request, char ret[static 16])
+{
+        ret[0] = '\0';
+        if (kb_request_caller(request) == KB_CALLER_SELF)
+                snprintf(ret, 16, "%u", kb_request_peer(request)->uid);
+}
+
+struct kb_attempt *kb_login_attempt(struct kb_broker *broker, const struct kb_request *request,
+                                    const char *handle)
+{
+        return kb_attempt_find(broker->logins->attempts, kb_request_peer(request)->uid, handle,
+                               kb_now_boottime());
+}
+
+/* No PAM service has such a name, so what happens on auth.sock locks nobody out of the others. */
+struct kb_lockout_key kb_login_key(bool self, const char *remote_host, const char *user, const char *service)
+{
+        return (struct kb_lockout_key){.remote_host = self ? "" : remote_host,
+                                       .user = user,
+                                       .service = self ? "/auth.sock" : service};
 }
 
 void kb_login_store(const struct kb_broker *broker, const struct kb_person *person,

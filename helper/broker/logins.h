@@ -12,10 +12,13 @@
 #include "helper/broker/disk.h"
 #include "helper/broker/lockout.h"
 #include "helper/broker/recovery.h"
+#include "helper/broker/throttle.h"
 
 struct kb_logins {
         struct kb_attempts *attempts;
         struct kb_lockout *lockout;
+        struct kb_throttle *throttle; /* of callers on auth.sock */
+        sd_event_source *throttled;   /* NULL; else due when those it refused are written down */
         struct kb_recovery recovery;
         bool codes_busy; /* a change of the codes is on its way to the disk: one at a time */
         struct kb_disk *disk;
@@ -45,11 +48,31 @@ void kb_logins_save_recovery(struct kb_logins *l, kb_disk_done done, void *userd
 void kb_logins_save_lockout(struct kb_logins *l);
 
 /*
- * The person a request is about. NULL when the request was refused already: nobody of that name is in the
- * directory, or the caller on auth.sock is somebody else.
+ * The person a request is about. NULL when the request was refused already, without a record: nobody of that
+ * name is in the directory, the caller on auth.sock is somebody else, or asks too often. So nothing that
+ * writes a record comes before it, and it is called once in a request.
  */
 const struct kb_person *kb_login_person(struct kb_broker *broker, struct kb_request *request,
                                         const char *user);
+
+/* Writes down who was refused for asking too often, one record for each: once a minute, and at the end. */
+void kb_login_note_throttled(struct kb_broker *broker);
+
+/*
+ * What a caller says of where a person comes from. Only root's programs know; on auth.sock it is "", since
+ * everybody could write into the log what they like. What is said there comes with the caller's uid, which
+ * the kernel knows: kb_login_uid(), "" on root.sock.
+ */
+const char *kb_login_claim(const struct kb_request *request, const char *text);
+void kb_login_uid(const struct kb_request *request, char ret[static 16]);
+
+/* The login under way that this caller began, NULL when there is none. */
+struct kb_attempt *kb_login_attempt(struct kb_broker *broker, const struct kb_request *request,
+                                    const char *handle);
+
+/* What failures count for. self: on auth.sock, where the caller's words do not make a new counter. */
+struct kb_lockout_key kb_login_key(bool self, const char *remote_host, const char *user,
+                                   const char *service);
 
 /* Where this person's secret is checked: the store's name, and the method, "" for its own. */
 void kb_login_store(const struct kb_broker *broker, const struct kb_person *person,

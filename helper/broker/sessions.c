@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <syslog.h>
@@ -93,17 +92,6 @@ static int watch_leader(struct kb_session *session, int pidfd)
         if (r >= 0)
                 take_fd(fd);
         return r;
-}
-
-static int make_handle(char ret[static KB_SESSION_HANDLE_SIZE])
-{
-        uint64_t random[2];
-
-        if (getrandom(random, sizeof(random), 0) != sizeof(random))
-                return -EIO;
-        snprintf(ret, KB_SESSION_HANDLE_SIZE, "%016llx%016llx", (unsigned long long)random[0],
-                 (unsigned long long)random[1]);
-        return 0;
 }
 
 /* The 22nd word of /proc/PID/stat; the second is a name in brackets, which may hold anything. */
@@ -206,7 +194,7 @@ int kb_session_open(struct kb_sessions *s, const struct kb_session *is, int pidf
 
         if (r < 0)
                 return r;
-        r = make_handle((*session)->handle);
+        r = kb_handle_make((*session)->handle);
         if (r >= 0)
                 r = watch_leader(*session, pidfd);
         if (r >= 0)

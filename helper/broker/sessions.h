@@ -15,16 +15,16 @@
 #include "common/cleanup.h"
 #include "common/macro.h"
 #include "common/names.h"
+#include "helper/broker/handle.h"
 
-#define KB_SESSIONS_MAX        1024 /* as many as one session_list shows */
-#define KB_SESSION_HANDLE_SIZE 33
+#define KB_SESSIONS_MAX 1024 /* as many as one session_list shows */
 
 #define KB_SESSIONS_DIR KB_RUNDIR "/sessions"
 
 struct kb_sessions;
 
 struct kb_session {
-        char handle[KB_SESSION_HANDLE_SIZE];
+        char handle[KB_HANDLE_SIZE];
         char user[KB_USER_NAME_MAX + 1];
         char service[65];
         char remote_host[257];

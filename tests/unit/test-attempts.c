@@ -7,30 +7,45 @@
 #include "common/clock.h"
 #include "helper/broker/attempts.h"
 
+#define FIRST (180 * KB_USEC_PER_SEC)
 #define LATER (600 * KB_USEC_PER_SEC)
 
 static void a_handle_finds_its_attempt_until_its_time_is_over(void **state)
 {
         _cleanup_(kb_attempts_freep) struct kb_attempts *t = NULL;
         struct kb_attempt *a, *b;
-        char handle[KB_ATTEMPT_HANDLE_SIZE];
+        char handle[KB_HANDLE_SIZE];
 
         assert_ok(kb_attempts_new(&t));
         assert_ok(kb_attempt_begin(t, 0, 1000, &a));
         assert_ok(kb_attempt_begin(t, 0, 1000, &b));
-        assert_int_equal(strlen(a->handle), KB_ATTEMPT_HANDLE_SIZE - 1);
+        assert_int_equal(strlen(a->handle), KB_HANDLE_SIZE - 1);
         assert_true(kb_name_word_valid(a->handle)); /* the module takes no other */
         assert_string_not_equal(a->handle, b->handle);
-        assert_ptr_equal(kb_attempt_find(t, a->handle, 2000), a);
-        assert_null(kb_attempt_find(t, "", 2000));
-        assert_null(kb_attempt_find(t, "00000000000000000000000000000000", 2000));
-        assert_ptr_equal(kb_attempt_find(t, a->handle, LATER), a); /* which gives it time again */
-        assert_ptr_equal(kb_attempt_find(t, a->handle, LATER + LATER - 1), a);
-        assert_null(kb_attempt_find(t, b->handle, 1000 + LATER));
+        assert_null(kb_attempt_find(t, 0, "", 2000));
+        assert_null(kb_attempt_find(t, 0, "00000000000000000000000000000000", 2000));
+        assert_ptr_equal(kb_attempt_find(t, 0, a->handle, FIRST), a); /* which gives it more time */
+        assert_ptr_equal(kb_attempt_find(t, 0, a->handle, FIRST + LATER - 1), a);
+        assert_null(kb_attempt_find(t, 0, b->handle, 1000 + FIRST));
         memcpy(handle, a->handle, sizeof(handle));
         kb_attempt_end(t, a);
-        assert_null(kb_attempt_find(t, handle, LATER));
+        assert_null(kb_attempt_find(t, 0, handle, FIRST));
         kb_attempt_end(t, NULL);
+}
+
+/* Whoever has read a handle somewhere neither goes on with it nor keeps it alive. */
+static void another_uid_finds_nothing_and_gives_no_time(void **state)
+{
+        _cleanup_(kb_attempts_freep) struct kb_attempts *t = NULL;
+        struct kb_attempt *a;
+
+        assert_ok(kb_attempts_new(&t));
+        assert_ok(kb_attempt_begin(t, 1000, 0, &a));
+        assert_null(kb_attempt_find(t, 0, a->handle, FIRST - 1));
+        assert_null(kb_attempt_find(t, 1001, a->handle, FIRST - 1));
+        assert_null(kb_attempt_find(t, 1000, a->handle, FIRST));
+        assert_ok(kb_attempt_begin(t, 1000, 0, &a));
+        assert_ptr_equal(kb_attempt_find(t, 1000, a->handle, FIRST - 1), a);
 }
 
 static void what_is_being_checked_is_not_forgotten(void **state)
@@ -42,42 +57,98 @@ static void what_is_being_checked_is_not_forgotten(void **state)
         assert_ok(kb_attempt_begin(t, 0, 0, &a));
         a->busy = true;
         assert_ok(kb_attempt_begin(t, 0, 2 * LATER, &b));
-        assert_ptr_equal(kb_attempt_find(t, a->handle, 2 * LATER), a);
+        assert_ptr_equal(kb_attempt_find(t, 0, a->handle, 2 * LATER), a);
 }
 
-static void a_full_table_takes_no_more_until_some_are_over(void **state)
+/* Who floods the table throws out the silent: never what is being checked, nor who is through already. */
+static void a_full_table_lets_the_one_go_that_waits_longest(void **state)
 {
         _cleanup_(kb_attempts_freep) struct kb_attempts *t = NULL;
-        struct kb_attempt *a;
+        struct kb_attempt *first, *busy, *granted, *a;
+        char handle[KB_HANDLE_SIZE];
 
         assert_ok(kb_attempts_new(&t));
-        for (unsigned i = 0; i < KB_ATTEMPTS_MAX; i++)
-                assert_ok(kb_attempt_begin(t, 0, 0, &a));
-        assert_int_equal(kb_attempt_begin(t, 0, LATER - 1, &a), -EBUSY);
-        assert_ok(kb_attempt_begin(t, 0, LATER, &a));
+        assert_ok(kb_attempt_begin(t, 0, 0, &busy));
+        assert_ok(kb_attempt_begin(t, 0, 0, &granted));
+        busy->busy = true;
+        granted->stage = KB_ATTEMPT_GRANTED;
+        assert_ok(kb_attempt_begin(t, 0, 1, &first));
+        memcpy(handle, first->handle, sizeof(handle));
+        for (unsigned i = 3; i < KB_ATTEMPTS_MAX; i++)
+                assert_ok(kb_attempt_begin(t, 0, i, &a));
+        assert_int_equal(kb_attempt_begin(t, 1000, FIRST - 1, &a), -EBUSY); /* the crowd displaces no root */
+        assert_ptr_equal(kb_attempt_find(t, 0, handle, FIRST - 1), first);
+        kb_attempt_end(t, first);
+        assert_ok(kb_attempt_begin(t, 0, FIRST - 1, &a));
+        for (unsigned i = 3; i < KB_ATTEMPTS_MAX; i++) { /* all the others go, one by one */
+                assert_ok(kb_attempt_begin(t, 0, FIRST - 1, &a));
+                a->busy = true;
+        }
+        assert_ptr_equal(kb_attempt_find(t, 0, busy->handle, FIRST - 1), busy);
+        assert_ptr_equal(kb_attempt_find(t, 0, granted->handle, FIRST - 1), granted);
+        assert_ok(kb_attempt_begin(t, 0, FIRST - 1, &a));
+        a->busy = true;
+        assert_int_equal(kb_attempt_begin(t, 0, FIRST - 1, &a), -EBUSY);
+        assert_ok(kb_attempt_begin(t, 0, 2 * LATER, &a)); /* granted is over by then */
 }
 
 static void a_crowd_that_is_not_root_leaves_room_for_root(void **state)
 {
         _cleanup_(kb_attempts_freep) struct kb_attempts *t = NULL;
-        struct kb_attempt *a;
-        unsigned n = 0;
+        struct kb_attempt *a, *first;
+        char handle[KB_HANDLE_SIZE];
 
         assert_ok(kb_attempts_new(&t));
-        while (kb_attempt_begin(t, 1000 + n, 0, &a) == 0)
-                n++;
-        assert_int_equal(n, KB_ATTEMPTS_MAX / 4);
-        assert_ok(kb_attempt_begin(t, 0, 0, &a));
-        assert_int_equal(a->caller, 0);
+        assert_ok(kb_attempt_begin(t, 999, 0, &first));
+        memcpy(handle, first->handle, sizeof(handle));
+        for (unsigned i = 1; i < KB_ATTEMPTS_OF_CROWD; i++)
+                assert_ok(kb_attempt_begin(t, 1000 + i, 1, &a));
+        for (unsigned i = 0; i < KB_ATTEMPTS_MAX - KB_ATTEMPTS_OF_CROWD; i++) {
+                assert_ok(kb_attempt_begin(t, 0, 2, &a));
+                a->busy = true;
+        }
+        assert_ptr_equal(kb_attempt_find(t, 999, handle, 2), first);
+        first->until = 3;
+        assert_ok(kb_attempt_begin(t, 1000, 2, &a)); /* in the place of one of the crowd */
+        assert_null(kb_attempt_find(t, 999, handle, 2));
+        assert_ok(kb_attempt_begin(t, 0, 2, &a)); /* and so does root, when all else is busy */
+}
+
+static void one_of_the_crowd_takes_the_places_of_nobody_else(void **state)
+{
+        _cleanup_(kb_attempts_freep) struct kb_attempts *t = NULL;
+        struct kb_attempt *a[KB_ATTEMPTS_OF_ONE], *other, *more;
+        char handle[KB_HANDLE_SIZE];
+
+        assert_ok(kb_attempts_new(&t));
+        assert_ok(kb_attempt_begin(t, 1001, 0, &other));
+        for (unsigned i = 0; i < KB_ATTEMPTS_OF_ONE; i++)
+                assert_ok(kb_attempt_begin(t, 1000, 1 + i, &a[i]));
+        a[0]->busy = true;
+        a[1]->stage = KB_ATTEMPT_GRANTED; /* of a screen unlocked long ago: no use any more */
+        memcpy(handle, a[1]->handle, sizeof(handle));
+        for (unsigned i = 0; i < 1000; i++)
+                assert_ok(kb_attempt_begin(t, 1000, 100, &more));
+        assert_null(kb_attempt_find(t, 1000, handle, 100));
+        assert_ptr_equal(kb_attempt_find(t, 1000, a[0]->handle, 100), a[0]);
+        assert_ptr_equal(kb_attempt_find(t, 1001, other->handle, 100), other);
+        for (unsigned i = 1; i < KB_ATTEMPTS_OF_ONE; i++) {
+                assert_ok(kb_attempt_begin(t, 1000, 100, &more));
+                more->busy = true;
+        }
+        assert_int_equal(kb_attempt_begin(t, 1000, 100, &more), -EBUSY);
+        assert_ok(kb_attempt_begin(t, 1002, 100, &more));
 }
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_handle_finds_its_attempt_until_its_time_is_over),
+                cmocka_unit_test(another_uid_finds_nothing_and_gives_no_time),
                 cmocka_unit_test(what_is_being_checked_is_not_forgotten),
-                cmocka_unit_test(a_full_table_takes_no_more_until_some_are_over),
+                cmocka_unit_test(a_full_table_lets_the_one_go_that_waits_longest),
                 cmocka_unit_test(a_crowd_that_is_not_root_leaves_room_for_root),
+                cmocka_unit_test(one_of_the_crowd_takes_the_places_of_nobody_else),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,10 +69,10 @@ static void the_right_answer_forgets(void **state)
         _cleanup_(kb_lockout_freep) struct kb_lockout *l = NULL;
 
         assert_ok(kb_lockout_new(&l));
-        assert_false(kb_lockout_pass(l, &ana));
+        assert_false(kb_lockout_pass(l, &ana, MINUTE));
         kb_lockout_fail(l, &policy, &ana, MINUTE);
         kb_lockout_fail(l, &policy, &ana, MINUTE);
-        assert_true(kb_lockout_pass(l, &ana));
+        assert_true(kb_lockout_pass(l, &ana, MINUTE));
         assert_false(kb_lockout_fail(l, &policy, &ana, MINUTE));
 }
 
@@ -87,23 +87,70 @@ static void nobody_is_locked_out_when_that_is_switched_off(void **state)
         assert_int_equal(kb_lockout_until(l, &ana, MINUTE), 0);
 }
 
+static void the_right_answer_does_not_end_a_lock(void **state)
+{
+        _cleanup_(kb_lockout_freep) struct kb_lockout *l = NULL;
+
+        assert_ok(kb_lockout_new(&l));
+        for (unsigned i = 0; i < 3; i++)
+                kb_lockout_fail(l, &policy, &ana, MINUTE);
+        assert_false(kb_lockout_pass(l, &ana, MINUTE));
+        assert_int_equal(kb_lockout_until(l, &ana, MINUTE), 6 * MINUTE);
+        assert_true(kb_lockout_pass(l, &ana, 6 * MINUTE));
+}
+
+static void fail_from_hosts(struct kb_lockout *l, const struct kb_lockout_policy *p, unsigned first,
+                            unsigned n, uint64_t now)
+{
+        char host[16];
+        const struct kb_lockout_key key = {.remote_host = host, .user = "ana", .service = "sshd"};
+
+        for (unsigned i = first; i < first + n; i++) {
+                snprintf(host, sizeof(host), "%u", i);
+                kb_lockout_fail(l, p, &key, now + i);
+        }
+}
+
 /* More hosts than there are counters: the last ones are known, and memory stays what it is. */
 static void a_crowd_makes_room_from_the_oldest_on(void **state)
 {
         _cleanup_(kb_lockout_freep) struct kb_lockout *l = NULL;
-        const struct kb_lockout_policy once = {.attempts = 1, .window = MINUTE, .usec = 1000 * MINUTE};
+        const struct kb_lockout_policy twice = {.attempts = 2, .window = 10 * MINUTE, .usec = MINUTE};
         char host[16];
         struct kb_lockout_key key = {.remote_host = host, .user = "ana", .service = "sshd"};
 
         assert_ok(kb_lockout_new(&l));
-        for (unsigned i = 0; i < 4196; i++) {
+        fail_from_hosts(l, &twice, 0, 4196, MINUTE);
+        for (unsigned i = 4196; i-- > 99;) { /* the rest would make room in turn */
                 snprintf(host, sizeof(host), "%u", i);
-                kb_lockout_fail(l, &once, &key, MINUTE + i);
+                assert_int_equal(kb_lockout_fail(l, &twice, &key, 2 * MINUTE + i), i >= 100);
         }
-        for (unsigned i = 0; i < 4196; i++) {
+}
+
+/* Whoever guesses from thousands of places neither gets the first of them free, nor one that counts nothing.
+ */
+static void no_crowd_ends_a_lock_or_guesses_uncounted(void **state)
+{
+        _cleanup_(kb_lockout_freep) struct kb_lockout *l = NULL;
+        const struct kb_lockout_policy once = {.attempts = 1, .window = MINUTE, .usec = 10 * MINUTE};
+        const struct kb_lockout_key fresh = {"fresh", "ana", "sshd"}, bea = {"fresh", "bea", "sshd"};
+        char host[16];
+        struct kb_lockout_key key = {.remote_host = host, .user = "ana", .service = "sshd"};
+
+        assert_ok(kb_lockout_new(&l));
+        fail_from_hosts(l, &once, 0, 4096, MINUTE);
+        assert_int_equal(kb_lockout_until(l, &fresh, 2 * MINUTE), 0);
+        for (unsigned i = 0; i < 2; i++)
+                assert_false(kb_lockout_fail(l, &policy, &fresh, 2 * MINUTE));
+        fail_from_hosts(l, &policy, 5000, 1, 2 * MINUTE); /* a third place, and the same count */
+        assert_int_equal(kb_lockout_until(l, &fresh, 3 * MINUTE), 2 * MINUTE + 5000 + 5 * MINUTE);
+        assert_int_equal(kb_lockout_until(l, &bea, 3 * MINUTE), 0);
+        for (unsigned i = 0; i < 4096; i++) {
                 snprintf(host, sizeof(host), "%u", i);
-                assert_int_equal(kb_lockout_until(l, &key, 2 * MINUTE) > 0, i >= 100);
+                assert_int_equal(kb_lockout_until(l, &key, 3 * MINUTE), MINUTE + i + 10 * MINUTE);
         }
+        assert_int_equal(kb_lockout_until(l, &fresh, 12 * MINUTE), 0); /* there is room again */
+        assert_false(kb_lockout_fail(l, &policy, &fresh, 12 * MINUTE));
 }
 
 static void counters_come_back_as_they_were(void **state)
@@ -134,7 +181,9 @@ int main(void)
                 cmocka_unit_test(what_lies_further_apart_does_not_add_up),
                 cmocka_unit_test(the_right_answer_forgets),
                 cmocka_unit_test(nobody_is_locked_out_when_that_is_switched_off),
+                cmocka_unit_test(the_right_answer_does_not_end_a_lock),
                 cmocka_unit_test(a_crowd_makes_room_from_the_oldest_on),
+                cmocka_unit_test(no_crowd_ends_a_lock_or_guesses_uncounted),
                 cmocka_unit_test(counters_come_back_as_they_were),
         };
 

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include "common/client.h"
@@ -23,6 +24,7 @@
 #include "helper/broker/store_client.h"
 #include "helper/broker/user_grants.h"
 #include "helper/broker/verbs.h"
+#include "helper/log/reader.h"
 
 /* --- the directory --- */
 
@@ -124,6 +126,7 @@ static struct {
         enum kb_error error;
         bool wants_code; /* after the password */
         bool change_password;
+        unsigned others_fail; /* while it checks a password: so many guesses of others are wrong */
         uint32_t verb;
         bool privileged;
 } store;
@@ -150,11 +153,15 @@ struct kb_writer *kb_store_call_writer(struct kb_store_call *c)
         return &c->fields;
 }
 
+static void fail_once(const char *user, const char *remote_host);
+
 static void answer_password(struct kb_span body, struct kb_store_answer *answer, struct kb_writer *w)
 {
         struct kb_store_authenticate_request m;
 
         assert_ok(kb_store_authenticate_request_get(body, &m));
+        for (unsigned i = 0; i < store.others_fail; i++)
+                fail_once(m.user, m.remote_host);
         if (!kb_secret_equal(m.answer, KB_SPAN_STRING("sesame")))
                 answer->error = KB_E_BAD_SECRET;
         kb_store_authenticate_reply_put(w, &(struct kb_store_authenticate_reply){
@@ -223,6 +230,15 @@ void kb_store_call_cancel(struct kb_store_call *c)
         fail_msg("nobody cancels here");
 }
 
+void kb_store_call_hold(struct kb_store_call *c)
+{
+        fail_msg("nothing takes long here");
+}
+
+void kb_store_call_resume(struct kb_store_call *c)
+{
+}
+
 void *kb_store_answer_take(const struct kb_store_answer *answer)
 {
         return NULL;
@@ -231,6 +247,21 @@ void *kb_store_answer_take(const struct kb_store_answer *answer)
 /* --- the broker --- */
 
 static struct kb_broker broker;
+
+static void fail_once(const char *user, const char *remote_host)
+{
+        const struct kb_lockout_policy policy = kb_login_policy(&broker);
+        const struct kb_lockout_key key = kb_login_key(geteuid() != 0, remote_host, user, "sshd");
+
+        kb_lockout_fail(broker.logins->lockout, &policy, &key, kb_now_realtime());
+}
+
+/* Whoever runs this and is not root speaks for themselves all the time. */
+static void set_throttle(unsigned burst)
+{
+        kb_throttle_free(broker.logins->throttle);
+        assert_ok(kb_throttle_new(&broker.logins->throttle, burst, 60 * KB_USEC_PER_SEC));
+}
 
 static int on_log(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
@@ -247,6 +278,7 @@ static void listen_here(enum kb_caller caller, const char *path)
         listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
         assert_int_equal(bind(listener.fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        assert_int_equal(chmod(path, 0666), 0);
         assert_int_equal(listen(listener.fd, 16), 0);
         assert_ok(kb_server_listen(broker.server, &listener));
 }
@@ -265,6 +297,8 @@ static void start(void)
         assert_ok(kb_grants_new(&broker.grants, &broker));
         assert_ok(kb_disk_new(&broker.disk, broker.event));
         assert_ok(kb_logins_new(&broker.logins, broker.disk, in_folder("keep")));
+        if (geteuid() != 0)
+                set_throttle(10000);
         assert_ok(kb_sessions_new(&broker.sessions, broker.event, in_folder("sessions"),
                                   kb_login_session_ended, &broker));
         assert_ok(kb_user_grants_new(&broker.user_grants, &broker));
@@ -295,6 +329,7 @@ static int set_up(void **state)
         char first_key[KB_FIRST_KEY_MAX];
 
         memset(&store, 0, sizeof(store));
+        assert_int_equal(chmod(test_folder, 0711), 0);
         assert_int_equal(mkdir(in_folder("log"), 0700), 0);
         assert_int_equal(mkdir(in_folder("keep"), 0700), 0);
         assert_ok(kb_log_create(in_folder("log"), kb_now_realtime(), first_key));
@@ -319,6 +354,7 @@ static int tear_down(void **state)
 struct asking {
         struct kb_call *call;
         const char *path;
+        uid_t uid; /* 0: ours */
         int r;
         int done_fd;
 };
@@ -327,6 +363,8 @@ static void *run_call(void *p)
 {
         struct asking *a = p;
 
+        if (a->uid != 0) /* the system call itself: of this thread only */
+                assert_int_equal(syscall(SYS_setresuid, -1, a->uid, -1), 0);
         a->r = kb_call_run(a->call, a->path, kb_time_add(kb_now_monotonic(), 10 * KB_USEC_PER_SEC));
         close(a->done_fd);
         return NULL;
@@ -338,13 +376,13 @@ static int on_done(sd_event_source *source, int fd, uint32_t events, void *userd
         return 0;
 }
 
-static uint32_t run_on(struct kb_call *call, const char *socket_name)
+static uint32_t run_as(struct kb_call *call, const char *socket_name, uid_t uid)
 {
         sd_event_source *source = NULL;
         bool done = false;
         pthread_t thread;
         int fds[2];
-        struct asking a = {.call = call, .path = in_folder(socket_name)};
+        struct asking a = {.call = call, .path = in_folder(socket_name), .uid = uid};
 
         assert_int_equal(pipe(fds), 0);
         a.done_fd = fds[1];
@@ -357,6 +395,11 @@ static uint32_t run_on(struct kb_call *call, const char *socket_name)
         close(fds[0]);
         assert_ok(a.r);
         return call->status;
+}
+
+static uint32_t run_on(struct kb_call *call, const char *socket_name)
+{
+        return run_as(call, socket_name, 0);
 }
 
 static uint32_t run(struct kb_call *call)
@@ -716,6 +759,188 @@ static void a_session_is_opened_and_closed(void **state)
         assert_int_equal(account("ana", "systemd-user", ""), KB_E_DENIED);
 }
 
+/* --- on the open socket --- */
+
+static void on_flushed(int r, uint64_t sequence, void *userdata)
+{
+        *(bool *)userdata = true;
+}
+
+/* How many records of that kind there are; with match, only those it takes. */
+static unsigned count_records(uint32_t id, bool (*match)(const struct kb_event *event))
+{
+        _cleanup_(kb_log_reader_freep) struct kb_log_reader *reader = NULL;
+        struct kb_log_read read;
+        bool flushed = false;
+        unsigned n = 0;
+
+        assert_ok(kb_log_append(broker.log, &(struct kb_event){.id = KB_EVENT_CONFIG_LOADED}, true,
+                                on_flushed, &flushed));
+        while (!flushed)
+                assert_ok(sd_event_run(broker.event, 1000000));
+        assert_ok(kb_log_reader_open(&reader, in_folder("log")));
+        while (kb_log_reader_next(reader, &read) > 0)
+                n += read.event.id == id && (!match || match(&read.event));
+        return n;
+}
+
+static bool is_of_ana_and_from_nowhere(const struct kb_event *event)
+{
+        return strcmp(event->user, "ana") == 0 && strtoul(event->uid, NULL, 10) == first_uid() &&
+               !event->remote_host && !event->remote_user && !event->tty;
+}
+
+/* As ana, on auth.sock. */
+static uint32_t guess(const char *service, const char *remote_host, const char *typed)
+{
+        _cleanup_call_ struct kb_call begin = kb_call_init(KB_VERB_authenticate);
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_proceed);
+        struct kb_authenticate_reply reply;
+
+        kb_authenticate_request_put(&begin.request, &(struct kb_authenticate_request){
+                                                            .user = "ana",
+                                                            .service = service,
+                                                            .remote_host = remote_host,
+                                                            .remote_user = "root",
+                                                            .tty = "tty1",
+                                                    });
+        if (run_as(&begin, "auth.sock", first_uid()) != KB_E_OK)
+                return begin.status;
+        assert_ok(kb_authenticate_reply_get(begin.reply.body, &reply));
+        kb_proceed_request_put(&call.request, &(struct kb_proceed_request){.session = reply.session,
+                                                                           .answer = KB_SPAN_STRING(typed)});
+        return run_as(&call, "auth.sock", first_uid());
+}
+
+static uint32_t account_as(uid_t uid, const char *user, const char *service)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_account);
+
+        kb_account_request_put(&call.request, &(struct kb_account_request){
+                                                      .user = user,
+                                                      .service = service,
+                                                      .remote_host = "203.0.113.7",
+                                                      .remote_user = "root",
+                                                      .tty = "tty1",
+                                              });
+        return run_as(&call, "auth.sock", uid);
+}
+
+/* Or whoever is here writes into the log that they, or somebody, came from elsewhere. */
+static void on_the_open_socket_the_kernel_says_who_and_nobody_says_from_where(void **state)
+{
+        assert_int_equal(guess("locker", "203.0.113.7", "wrong"), KB_E_BAD_SECRET);
+        assert_int_equal(guess("locker", "203.0.113.7", "sesame"), KB_E_OK);
+        assert_int_equal(account_as(first_uid(), "ana", "sudo"), KB_E_OK);
+        assert_int_equal(account_as(first_uid(), "ana", "cron"), KB_E_DENIED);
+        assert_int_equal(count_records(KB_EVENT_LOGIN_REFUSED, is_of_ana_and_from_nowhere), 1);
+        assert_int_equal(count_records(KB_EVENT_LOGIN_AUTHENTICATED, is_of_ana_and_from_nowhere), 1);
+        assert_int_equal(count_records(KB_EVENT_ACCOUNT_PERMITTED, is_of_ana_and_from_nowhere), 1);
+        assert_int_equal(count_records(KB_EVENT_ACCOUNT_REFUSED, is_of_ana_and_from_nowhere), 1);
+}
+
+static void on_the_open_socket_no_word_makes_a_new_counter(void **state)
+{
+        char service[16], host[16];
+
+        for (unsigned i = 0; i < 10; i++) {
+                snprintf(service, sizeof(service), "locker%u", i);
+                snprintf(host, sizeof(host), "host%u", i);
+                assert_int_equal(guess(service, host, "wrong"), KB_E_BAD_SECRET);
+        }
+        assert_int_equal(guess("fresh", "fresh", "sesame"), KB_E_LOCKED);
+        if (geteuid() == 0) /* and nobody is locked out at another door by it */
+                assert_int_equal(authenticate("ana"), KB_E_OK);
+}
+
+static bool is_about_all(const struct kb_event *event)
+{
+        return event->count == 91 && strtoul(event->uid, NULL, 10) == first_uid() &&
+               strcmp(event->user, "ana") == 0;
+}
+
+static void who_asks_without_end_does_not_fill_the_log(void **state)
+{
+        unsigned refused = 0;
+
+        set_throttle(10);
+        for (unsigned i = 0; i < 100; i++)
+                refused += account_as(first_uid(), "ana", "sudo") == KB_E_THROTTLED;
+        assert_int_equal(refused, 90);
+        assert_int_equal(guess("locker", "", "wrong"), KB_E_THROTTLED);
+        assert_int_equal(count_records(KB_EVENT_ACCOUNT_PERMITTED, NULL), 10);
+        assert_int_equal(count_records(KB_EVENT_LOGIN_THROTTLED, NULL), 0);
+        if (geteuid() == 0) { /* nobody else is refused, and she is not at another door */
+                assert_int_equal(account_as(first_uid() + 1, "bea", "sudo"), KB_E_OK);
+                assert_int_equal(account("ana", "sudo", ""), KB_E_OK);
+        }
+        assert_non_null(broker.logins->throttled);
+        assert_ok(sd_event_source_set_time(broker.logins->throttled, 1)); /* the minute is over */
+        while (broker.logins->throttled)
+                assert_ok(sd_event_run(broker.event, 1000000));
+        assert_int_equal(count_records(KB_EVENT_LOGIN_THROTTLED, is_about_all), 1);
+        assert_int_equal(broker.refusals, 91);
+}
+
+/* --- what may not happen without a record --- */
+
+static void a_lock_that_begins_while_an_answer_is_checked_holds_for_it(void **state)
+{
+        assert_int_equal(authenticate("ana"), KB_E_OK);
+        store.others_fail = 10;
+        assert_int_equal(proceed("sesame"), KB_E_LOCKED);
+        assert_int_equal(count_records(KB_EVENT_LOGIN_AUTHENTICATED, NULL), 0);
+        assert_int_equal(account("ana", "sshd", handle), KB_E_DENIED);
+        assert_int_equal(authenticate("ana"), KB_E_LOCKED); /* and it stands */
+}
+
+static uint32_t change_password(bool preliminary)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_change_password);
+
+        kb_change_password_request_put(&call.request, &(struct kb_change_password_request){
+                                                              .user = "ana",
+                                                              .service = "passwd",
+                                                              .preliminary = preliminary,
+                                                              .old = KB_SPAN_STRING("sesame"),
+                                                              .new = KB_SPAN_STRING("open"),
+                                                      });
+        return run(&call);
+}
+
+static void no_password_changes_without_a_record(void **state)
+{
+        for (unsigned required = 0; required < 2; required++) {
+                broker.config->log_required = required;
+                store.verb = 0;
+                set_disk_full(true);
+                assert_int_equal(change_password(true), KB_E_OK); /* which changes nothing */
+                store.verb = 0;
+                assert_int_equal(change_password(false), required ? KB_E_NO_RECORD : KB_E_OK);
+                assert_int_equal(store.verb, required ? 0 : KB_VERB_change_secret);
+                set_disk_full(false);
+        }
+        assert_int_equal(count_records(KB_EVENT_PASSWORD_CHANGE_ASKED, NULL), 0);
+        assert_int_equal(change_password(false), KB_E_OK);
+        assert_int_equal(count_records(KB_EVENT_PASSWORD_CHANGE_ASKED, NULL), 1);
+}
+
+static void no_codes_are_made_without_a_record(void **state)
+{
+        uint32_t n = 0;
+
+        if (geteuid() != 0)
+                skip();
+        assert_int_equal(recovery(3, &n), KB_E_OK);
+        set_disk_full(true);
+        assert_int_equal(recovery(5, &n), KB_E_NO_RECORD);
+        assert_int_equal(broker.logins->recovery.n, 3);
+        assert_false(broker.logins->codes_busy);
+        set_disk_full(false);
+        assert_int_equal(recovery(5, &n), KB_E_OK);
+        assert_int_equal(count_records(KB_EVENT_ADMIN_ASKED, NULL), 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -737,6 +962,12 @@ int main(void)
                 TEST(without_a_record_nobody_comes_in_unless_that_was_allowed),
                 TEST(observing_lets_pass_whom_the_rules_refuse),
                 TEST(a_session_is_opened_and_closed),
+                TEST(on_the_open_socket_the_kernel_says_who_and_nobody_says_from_where),
+                TEST(on_the_open_socket_no_word_makes_a_new_counter),
+                TEST(who_asks_without_end_does_not_fill_the_log),
+                TEST(a_lock_that_begins_while_an_answer_is_checked_holds_for_it),
+                TEST(no_password_changes_without_a_record),
+                TEST(no_codes_are_made_without_a_record),
         };
 
         if (!kb_id_range_valid((struct kb_id_range){first_uid(), first_uid() + 10}))

@@ -54,6 +54,16 @@ void kb_store_call_cancel(struct kb_store_call *c)
         call_free(c);
 }
 
+void kb_store_call_hold(struct kb_store_call *c)
+{
+        sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
+}
+
+void kb_store_call_resume(struct kb_store_call *c)
+{
+        sd_event_source_set_enabled(c->io, SD_EVENT_ON);
+}
+
 void *kb_store_answer_take(const struct kb_store_answer *answer)
 {
         struct kb_store_call *c = ((const struct answering *)answer)->call;

@@ -51,6 +51,13 @@ int kb_store_call_new(struct kb_store_call **ret, const struct kb_store_request 
 struct kb_writer *kb_store_call_writer(struct kb_store_call *call);
 void kb_store_call_start(struct kb_store_call *call);
 
+/*
+ * Back-pressure for whoever passes progress on: after hold no more of it is read, so that the store waits
+ * instead of our memory; resume goes on. Time runs meanwhile.
+ */
+void kb_store_call_hold(struct kb_store_call *call);
+void kb_store_call_resume(struct kb_store_call *call);
+
 /* The result is not wanted any more: done will not be called. The store may still do what it was asked. */
 void kb_store_call_cancel(struct kb_store_call *call);
 

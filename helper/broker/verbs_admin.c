@@ -121,6 +121,7 @@ struct admin {
         struct kb_request *request;
         struct kb_admin_request is; /* points into the request */
         char action[96];            /* "secret put" */
+        struct kb_store_call *call; /* NULL: none is under way */
         void *frame;                /* the store's answer, and what it says */
         struct kb_list rows;
 };
@@ -136,10 +137,10 @@ static bool only_looks(const char *action)
         return false;
 }
 
-static void admin_note(const struct admin *a, enum kb_error error, const char *text)
+static struct kb_event event_of(const struct admin *a, uint32_t id)
 {
-        struct kb_event event = {
-                .id = error == KB_E_OK ? KB_EVENT_ADMIN_DONE : KB_EVENT_ADMIN_REFUSED,
+        return (struct kb_event){
+                .id = id,
                 .subject = "root",
                 .action = a->action,
                 .object = a->is.name,
@@ -147,6 +148,11 @@ static void admin_note(const struct admin *a, enum kb_error error, const char *t
                 .request = kb_request_id(a->request),
                 .pid = (uint64_t)kb_request_peer(a->request)->pid,
         };
+}
+
+static void admin_note(const struct admin *a, enum kb_error error, const char *text)
+{
+        struct kb_event event = event_of(a, error == KB_E_OK ? KB_EVENT_ADMIN_DONE : KB_EVENT_ADMIN_REFUSED);
 
         if (error == KB_E_OK && only_looks(a->is.action))
                 return;
@@ -157,11 +163,22 @@ static void admin_note(const struct admin *a, enum kb_error error, const char *t
         kb_broker_note(a->broker, event);
 }
 
+static void on_progress_sent(struct kb_request *request, void *userdata)
+{
+        struct admin *a = userdata;
+
+        if (a->call)
+                kb_store_call_resume(a->call);
+}
+
+/* The store goes as fast as the administrator reads: a backup is longer than what we keep for anybody. */
 static void on_admin_progress(const struct kb_progress_record *progress, void *userdata)
 {
         struct admin *a = userdata;
 
         kb_request_progress(a->request, progress);
+        kb_store_call_hold(a->call);
+        kb_request_when_sent(a->request, on_progress_sent, a);
 }
 
 static void admin_free(struct admin *a)
@@ -203,6 +220,7 @@ static void on_admin_done(const struct kb_store_answer *answer, void *userdata)
         struct kb_store_admin_reply reply;
         enum kb_error error = answer->error;
 
+        a->call = NULL;
         if (error == KB_E_OK && kb_store_admin_reply_get(answer->fields, &reply) < 0)
                 error = KB_E_INTERNAL;
         admin_note(a, error, answer->text);
@@ -218,13 +236,47 @@ static void on_admin_done(const struct kb_store_answer *answer, void *userdata)
                 on_refreshed(KB_E_OK, "", take_ptr(a));
 }
 
+static void admin_start(struct admin *a)
+{
+        if (kb_store_call_new(&a->call, &(struct kb_store_request){
+                                                .event = a->broker->event,
+                                                .dir = KB_STORES_DIR,
+                                                .store = a->is.store,
+                                                .verb = KB_VERB_store_admin,
+                                                .usec = ADMIN_USEC,
+                                                .done = on_admin_done,
+                                                .progress = on_admin_progress,
+                                                .userdata = a,
+                                        }) < 0) {
+                kb_request_fail(a->request, KB_E_BUSY, "out of memory");
+                admin_free(a);
+                return;
+        }
+        kb_store_admin_request_put(kb_store_call_writer(a->call),
+                                   &(struct kb_store_admin_request){.object = a->is.object,
+                                                                    .action = a->is.action,
+                                                                    .name = a->is.name,
+                                                                    .fields = a->is.fields});
+        kb_store_call_start(a->call);
+}
+
+/* Nothing is changed and no secret shown without a record, so it is written before. */
+static void on_admin_asked(int r, uint64_t sequence, void *userdata)
+{
+        struct admin *a = userdata;
+
+        if (kb_login_released(a->broker, a->request, r))
+                admin_start(a);
+        else
+                admin_free(a);
+}
+
 void kb_verb_admin(struct kb_request *request, void *context)
 {
         struct kb_broker *broker = context;
-        struct kb_store_call *call;
-        struct admin *a;
+        struct kb_event event;
+        struct admin *a = calloc(1, sizeof(*a));
 
-        a = calloc(1, sizeof(*a));
         if (!a) {
                 kb_request_fail(request, KB_E_BUSY, "out of memory");
                 return;
@@ -238,24 +290,9 @@ void kb_verb_admin(struct kb_request *request, void *context)
                 return;
         }
         snprintf(a->action, sizeof(a->action), "%s %s", a->is.object, a->is.action);
-        if (kb_store_call_new(&call, &(struct kb_store_request){
-                                             .event = broker->event,
-                                             .dir = KB_STORES_DIR,
-                                             .store = a->is.store,
-                                             .verb = KB_VERB_store_admin,
-                                             .usec = ADMIN_USEC,
-                                             .done = on_admin_done,
-                                             .progress = on_admin_progress,
-                                             .userdata = a,
-                                     }) < 0) {
-                free(a);
-                kb_request_fail(request, KB_E_BUSY, "out of memory");
-                return;
-        }
-        kb_store_admin_request_put(kb_store_call_writer(call),
-                                   &(struct kb_store_admin_request){.object = a->is.object,
-                                                                    .action = a->is.action,
-                                                                    .name = a->is.name,
-                                                                    .fields = a->is.fields});
-        kb_store_call_start(call);
+        event = event_of(a, KB_EVENT_ADMIN_ASKED);
+        if (only_looks(a->is.action))
+                admin_start(a);
+        else
+                kb_login_record(broker, &event, on_admin_asked, a);
 }

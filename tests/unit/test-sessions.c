@@ -159,7 +159,7 @@ static void sessions_outlive_a_restart(void **state)
                                 .remote_host = "client.example",
                                 .opened = 42};
         const struct kb_session *session;
-        char handle[KB_SESSION_HANDLE_SIZE];
+        char handle[KB_HANDLE_SIZE];
 
         assert_ok(kb_session_open(f->sessions, &is, -1, &session));
         memcpy(handle, session->handle, sizeof(handle));

@@ -21,6 +21,7 @@ struct fixture {
 
         unsigned answers;
         unsigned progress;
+        struct kb_store_call *held; /* the call that is held after each piece, if any */
         enum kb_error error;
         char text[256];
         uint64_t ttl;
@@ -128,6 +129,8 @@ static void on_progress(const struct kb_progress_record *progress, void *userdat
 
         f->progress++;
         assert_int_equal(progress->done, f->progress);
+        if (f->held)
+                kb_store_call_hold(f->held);
 }
 
 static struct kb_store_call *begin(struct fixture *f, const char *store, uint32_t verb, uint64_t usec)
@@ -229,6 +232,42 @@ static void progress_comes_before_the_answer(void **state)
         assert_int_equal(f->error, KB_E_OK);
 }
 
+static void what_is_held_is_not_read_until_it_is_resumed(void **state)
+{
+        struct fixture *f = *state;
+        struct kb_store_call *call = begin(f, "local", KB_VERB_store_admin, 60 * KB_USEC_PER_SEC);
+
+        f->held = call;
+        kb_store_admin_request_put(kb_store_call_writer(call),
+                                   &(struct kb_store_admin_request){.object = "store"});
+        kb_store_call_start(call);
+        for (unsigned i = 1; i <= 3; i++) {
+                while (f->progress < i)
+                        assert_ok(sd_event_run(f->event, 5 * KB_USEC_PER_SEC));
+                for (unsigned k = 0; k < 5; k++)
+                        assert_ok(sd_event_run(f->event, 1000));
+                assert_int_equal(f->progress, i);
+                assert_int_equal(f->answers, 0);
+                kb_store_call_resume(call);
+        }
+        run_until_answered(f);
+        assert_int_equal(f->error, KB_E_OK);
+}
+
+static void what_is_held_ends_at_the_deadline_too(void **state)
+{
+        struct fixture *f = *state;
+        struct kb_store_call *call = begin(f, "local", KB_VERB_store_admin, 50 * KB_USEC_PER_MSEC);
+
+        f->held = call;
+        kb_store_admin_request_put(kb_store_call_writer(call),
+                                   &(struct kb_store_admin_request){.object = "store"});
+        kb_store_call_start(call);
+        run_until_answered(f);
+        assert_int_equal(f->error, KB_E_UNREACHABLE);
+        assert_in_range(f->progress, 0, 1);
+}
+
 static void a_cancelled_call_says_nothing(void **state)
 {
         struct fixture *f = *state;
@@ -253,6 +292,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(silence_ends_at_the_deadline, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(hanging_up_in_the_middle_is_unreachable, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(progress_comes_before_the_answer, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(what_is_held_is_not_read_until_it_is_resumed, set_up,
+                                                tear_down),
+                cmocka_unit_test_setup_teardown(what_is_held_ends_at_the_deadline_too, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_cancelled_call_says_nothing, set_up, tear_down),
         };
 

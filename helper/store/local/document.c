@@ -11,6 +11,7 @@
 
 #define DOCUMENT_MAX (256 * 1024 * 1024)
 #define MAX_WORDS    32768
+#define STEP         32 /* records at a time: less than a millisecond */
 
 struct kb_document {
         uint64_t version;
@@ -18,6 +19,12 @@ struct kb_document {
         size_t *ends; /* of each portion */
         uint32_t n_ends;
         size_t last_end; /* of the record before */
+
+        /* while it is made */
+        unsigned stage;
+        char after[KB_USER_NAME_MAX + 65]; /* name of the record before, of this stage */
+        uint64_t after_id;
+        unsigned in_step;
 };
 
 /* --- portions --- */
@@ -183,24 +190,46 @@ static int add_rule(struct kb_object *o, void *userdata)
         return added(d);
 }
 
+/* --- the whole, in steps --- */
+
+static const struct {
+        const char *kind;
+        int (*add)(struct kb_object *o, void *userdata);
+} stages[] = {{"person", add_person}, {"group", add_group}, {"rule", add_rule}};
+
+/* Ends the step when it has had enough. */
+static int add_object(struct kb_object *o, void *userdata)
+{
+        struct kb_document *d = userdata;
+        int r = stages[d->stage].add(o, d);
+
+        if (r < 0)
+                return r;
+        if (snprintf(d->after, sizeof(d->after), "%s", o->name) >= (int)sizeof(d->after))
+                return -EMSGSIZE;
+        return ++d->in_step >= STEP;
+}
+
+/* 1: there may be more; 0: those were the last. */
 static int add_tombstones(struct kb_local *l, struct kb_document *d)
 {
         _cleanup_query_ struct kb_query q = {};
-        int r = kb_db_query(l->db, &q, "SELECT id, name FROM ids WHERE gone > 0 ORDER BY id", "");
+        int r = kb_db_query(l->db, &q, "SELECT id, name FROM ids WHERE gone > 0 AND id > ? ORDER BY id", "u",
+                            d->after_id);
 
-        while (r >= 0 && (r = kb_query_next(&q)) > 0) {
+        while (r >= 0 && d->in_step < STEP && (r = kb_query_next(&q)) > 0) {
+                d->after_id = kb_query_u64(&q, 0);
                 kb_directory_add_tombstone(&d->records, &(struct kb_tombstone_record){
-                                                                .id = (uint32_t)kb_query_u64(&q, 0),
+                                                                .id = (uint32_t)d->after_id,
                                                                 .name = kb_query_string(&q, 1),
                                                         });
                 r = added(d);
+                d->in_step++;
         }
-        return r;
+        return r < 0 ? r : d->in_step >= STEP;
 }
 
-/* --- the whole --- */
-
-int kb_document_make(struct kb_local *l, struct kb_document **ret)
+int kb_document_begin(struct kb_local *l, struct kb_document **ret)
 {
         _cleanup_(kb_document_freep) struct kb_document *d = calloc(1, sizeof(*d));
         int r;
@@ -209,16 +238,38 @@ int kb_document_make(struct kb_local *l, struct kb_document **ret)
                 return -ENOMEM;
         d->records = kb_writer_init(DOCUMENT_MAX);
         r = kb_local_directory_version(l, &d->version);
-        if (r >= 0)
-                r = kb_object_each(&l->shelf, "person", "", add_person, d);
-        if (r >= 0)
-                r = kb_object_each(&l->shelf, "group", "", add_group, d);
-        if (r >= 0)
-                r = kb_object_each(&l->shelf, "rule", "", add_rule, d);
-        if (r >= 0)
-                r = add_tombstones(l, d);
-        if (r >= 0)
-                r = end_portion(d, d->records.size);
+        if (r < 0)
+                return r;
+        *ret = take_ptr(d);
+        return 0;
+}
+
+int kb_document_step(struct kb_local *l, struct kb_document *d)
+{
+        int r;
+
+        d->in_step = 0;
+        if (d->stage < KB_ARRAY_SIZE(stages)) {
+                r = kb_object_each(&l->shelf, stages[d->stage].kind, d->after, add_object, d);
+                if (r == 0) {
+                        d->stage++;
+                        d->after[0] = '\0';
+                }
+                return r < 0 ? r : 1;
+        }
+        r = add_tombstones(l, d);
+        return r == 0 ? end_portion(d, d->records.size) : r;
+}
+
+int kb_document_make(struct kb_local *l, struct kb_document **ret)
+{
+        _cleanup_(kb_document_freep) struct kb_document *d = NULL;
+        int r = kb_document_begin(l, &d);
+
+        if (r < 0)
+                return r;
+        while ((r = kb_document_step(l, d)) > 0)
+                ;
         if (r < 0)
                 return r;
         *ret = take_ptr(d);

@@ -3,8 +3,8 @@
 
 /*
  * The directory as the broker reads it: people, groups, rules and tombstones, sorted, as records (directory/
- * records.h). Made once per version and kept until the next; handed out in portions that end between two
- * records.
+ * records.h). Made once per version and kept until the next (directory.h); handed out in portions that end
+ * between two records.
  */
 
 #include "helper/store/local/people.h"
@@ -13,7 +13,16 @@
 
 struct kb_document;
 
-/* 0; what the database says; -EMSGSIZE when a record or the whole is larger than a directory may be. */
+/*
+ * Made a few records at a time, so that others are served between two steps: begin, and step until it is not
+ * 1 any more. 0: it is whole, if the version in the store is still its own then; else it is of two versions,
+ * and has to be made anew. Or a negative errno, as from kb_document_make().
+ */
+int kb_document_begin(struct kb_local *l, struct kb_document **ret) _must_check_;
+int kb_document_step(struct kb_local *l, struct kb_document *d) _must_check_;
+
+/* All of it at once. 0; what the database says; -EMSGSIZE when a record or the whole is larger than a
+ * directory may be. */
 int kb_document_make(struct kb_local *l, struct kb_document **ret) _must_check_;
 void kb_document_free(struct kb_document *d);
 KB_DEFINE_CLEANUP(struct kb_document, kb_document_free);

@@ -9,8 +9,8 @@
 
 #include "common/clock.h"
 #include "helper/store/local/damage.h"
-#include "helper/store/local/document.h"
 #include "helper/store/local/password.h"
+#include "helper/store/local/people.h"
 #include "helper/store/local/service.h"
 
 /* PAM's own patience is longer; who would wait longer than this hears "busy" now instead. */
@@ -200,60 +200,4 @@ void kb_local_change_secret(struct kb_request *request, void *context)
         /* PAM first asks whether it could be done at all, before it has any password. */
         g->check_old = !q.privileged && !(q.preliminary && q.old.size == 0 && hash_of(g)[0]);
         start(g, check_and_hash, on_hashed);
-}
-
-/* --- directory --- */
-
-static bool up_to_date(struct kb_service *s, uint64_t version)
-{
-        return s->document && kb_document_version(s->document) == version;
-}
-
-static int refresh_document(struct kb_service *s, uint64_t version)
-{
-        struct kb_document *d;
-        int r;
-
-        if (up_to_date(s, version))
-                return 0;
-        r = kb_document_make(s->local, &d);
-        if (r < 0)
-                return r;
-        kb_document_free(s->document);
-        s->document = d;
-        return 0;
-}
-
-void kb_local_directory(struct kb_request *request, void *context)
-{
-        struct kb_directory_request q;
-        struct kb_service *s = context;
-        struct kb_problem problem;
-        uint64_t version;
-        int r;
-
-        if (!kb_service_ready(s, request))
-                return;
-        if (kb_directory_request_get(kb_request_body(request), &q) < 0) {
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of directory make no sense");
-                return;
-        }
-        r = kb_local_directory_version(s->local, &version);
-        if (r >= 0 && q.have == version) {
-                kb_request_reply(request, directory, .version = version, .unchanged = true,
-                                 .not_after = KB_TIME_NEVER);
-                return;
-        }
-        if (r >= 0)
-                r = refresh_document(s, version);
-        if (r < 0) {
-                kb_damage_problem(s->local, &problem, r, "reading the directory");
-                kb_service_fail(request, &problem);
-        } else if (q.part >= kb_document_parts(s->document))
-                kb_request_fail(request, KB_E_BAD_REQUEST, "there are %u portions",
-                                kb_document_parts(s->document));
-        else
-                kb_request_reply(request, directory, .version = version,
-                                 .parts = kb_document_parts(s->document), .not_after = KB_TIME_NEVER,
-                                 .records = kb_document_part(s->document, q.part));
 }

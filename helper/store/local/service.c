@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "helper/server/process.h"
+#include "helper/store/local/directory.h"
 #include "helper/store/local/document.h"
 #include "helper/store/local/long_work.h"
 #include "helper/store/local/pki.h"
@@ -124,6 +125,7 @@ void kb_service_free(struct kb_service *s)
         sd_event_source_disable_unref(s->tidy);
         kb_pool_free(s->pool);
         kb_long_free(s->work);
+        kb_making_free(s->making);
         kb_document_free(s->document);
         kb_recent_free(s->recent);
         kb_local_free(s->local);

@@ -10,6 +10,7 @@
 
 struct kb_document;
 struct kb_long_work;
+struct kb_making;
 
 struct kb_service {
         sd_event *event;
@@ -18,6 +19,7 @@ struct kb_service {
         struct kb_recent *recent;     /* versions of secrets that were fetched last */
         uint64_t reopened;            /* when a CLOSED store was last tried again; CLOCK_MONOTONIC */
         struct kb_document *document; /* the directory as it was asked for last; NULL: not yet */
+        struct kb_making *making;     /* a newer one, under way */
         sd_event_source *tidy;        /* once a minute */
         struct kb_long_work *work;    /* a backup, restore or rotation that is under way; one at a time */
 };
@@ -54,4 +56,4 @@ extern const size_t kb_local_dispatch_size;
 void kb_local_admin(struct kb_request *request, void *context);        /* admin.c */
 void kb_local_authenticate(struct kb_request *request, void *context); /* login.c */
 void kb_local_change_secret(struct kb_request *request, void *context);
-void kb_local_directory(struct kb_request *request, void *context);
+void kb_local_directory(struct kb_request *request, void *context); /* directory.c */

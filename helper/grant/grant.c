@@ -5,6 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * A unit that waits for a store asks at least so often (and the floor). Not more often towards the end of
+ * its wait either: then all that wait would give up in one moment, and be started again in one.
+ */
+#define START_BACKOFF_USEC (10 * KB_USEC_PER_SEC)
+
 /* How long a unit that was asked to restart may take before it is asked again. */
 #define RESTART_USEC (300 * KB_USEC_PER_SEC)
 
@@ -290,7 +296,7 @@ void kb_grant_defer(struct kb_grant *g, uint64_t until)
 /* A first fetch that failed: again, as long as the consumer can wait and the store may come back. */
 static void first_fetch_failed(struct kb_grant *g, uint64_t now, enum kb_error error)
 {
-        try_later(g, now, error, g->ask_until > now ? g->ask_until - now : 0);
+        try_later(g, now, error, 2 * START_BACKOFF_USEC);
         if (!kb_lease_error_passes(error) || g->due > g->ask_until)
                 g->ended = true;
 }

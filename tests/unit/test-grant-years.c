@@ -329,6 +329,52 @@ static void an_outage_costs_a_bounded_number_of_tries_and_heals_by_itself(void *
         finish(&w);
 }
 
+/* A start that was refused is another one 5 s later, as systemd does it: for all at the same distance. */
+static void start_again(struct world *w)
+{
+        static const struct kb_grant_policy policy = {.renews = true, .renew_at = 0.5, .wait_usec = MINUTE};
+
+        for (size_t i = 0; i < w->n_grants; i++) {
+                struct kb_grant *g = &w->grants[i];
+
+                if (kb_grant_state(g) != KB_GRANT_FAILED)
+                        continue;
+                kb_queue_remove(&w->queue, &g->wake);
+                kb_grant_done(g);
+                assert_ok(kb_grant_init(g, &who, &policy, w->now + i, w->now));
+                assert_ok(kb_queue_set(&w->queue, &g->wake, w->now + 5 * SEC));
+        }
+}
+
+static void a_crowd_that_starts_without_its_store_does_not_storm(void **state)
+{
+        static const struct kb_grant_policy policy = {.renews = true, .renew_at = 0.5, .wait_usec = MINUTE};
+        struct world w = {.ttl = DAY / SEC, .max_ttl = DAY / SEC};
+        uint64_t before = 0, most = 0;
+        unsigned issued = 0;
+
+        begin(&w, 100, &policy, 0); /* after a loss of power: all in one moment */
+        w.up = false;
+        for (unsigned second = 1; second <= 1200; second++) {
+                run_until(&w, w.now + SEC);
+                start_again(&w);
+                if (second > 60 && w.failed - before > most)
+                        most = w.failed - before;
+                before = w.failed;
+        }
+        assert_in_range(w.failed, 100 * 20, 100 * 20 * 15); /* each asks a few times a minute */
+        assert_in_range(most, 1, 60);                       /* and never all of them at once again */
+        w.up = true;
+        for (unsigned second = 1; second <= 60; second++) {
+                run_until(&w, w.now + SEC);
+                start_again(&w);
+        }
+        for (size_t i = 0; i < w.n_grants; i++)
+                issued += kb_grant_newest(&w.grants[i]) != NULL;
+        assert_int_equal(issued, 100);
+        finish(&w);
+}
+
 static void a_bad_network_and_consumers_that_come_and_go_lose_no_lease(void **state)
 {
         for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -368,6 +414,7 @@ int main(void)
                 cmocka_unit_test(ten_thousand_certificates_rotate_in_time_for_a_month),
                 cmocka_unit_test(a_minutes_lease_lives_for_a_year),
                 cmocka_unit_test(an_outage_costs_a_bounded_number_of_tries_and_heals_by_itself),
+                cmocka_unit_test(a_crowd_that_starts_without_its_store_does_not_storm),
                 cmocka_unit_test(a_bad_network_and_consumers_that_come_and_go_lose_no_lease),
         };
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/input.h"
+#include "cli/once.h"
 #include "cli/output.h"
 
 #define FIELD_MAX 64
@@ -254,6 +255,15 @@ static bool is_list(const struct cli_command *command)
                strcmp(action, "versions") == 0;
 }
 
+/* A new slot comes with a secret that nothing keeps. */
+static int check_shown(const struct cli *cli, const char *slot)
+{
+        _cleanup_free_ char *cure = cli_format("run `keybearer seal remove %s`, and this again", slot);
+        int r = cli_flush_once();
+
+        return r < 0 ? cli_fail_to_show(cli, r, "secret of the slot", cure) : 0;
+}
+
 int cli_run_admin(struct cli *cli)
 {
         _cleanup_admin_ struct cli_admin a = cli_admin_init(cli->command->object, cli->command->action, "");
@@ -262,5 +272,9 @@ int cli_run_admin(struct cli *cli)
 
         if (r == 0)
                 r = collect(cli, &a, &rows);
-        return r != 0 ? r : cli_rows_print(cli, &rows, is_list(cli->command));
+        if (r == 0)
+                r = cli_rows_print(cli, &rows, is_list(cli->command));
+        if (r == 0 && strcmp(a.object, "seal") == 0 && strcmp(a.action, "add") == 0)
+                r = check_shown(cli, a.name);
+        return r;
 }

@@ -55,7 +55,8 @@ char *cli_dropin_text(const struct cli_dropin *d)
         for (size_t i = 0; d->ids && d->ids[i]; i++)
                 fprintf(f, "%s%s:%s/%s.sock\n", d->plain ? PLAIN : ENCRYPTED, d->ids[i], KB_RUNDIR,
                         d->plain ? "plain" : "encrypted");
-        fprintf(f, "Environment=KEYBEARER_CREDENTIALS=%s/units/%s/current\n", KB_RUNDIR, d->unit);
+        /* %n: of a template each instance has its own, and no escape of its name is undone on the way. */
+        fprintf(f, "Environment=KEYBEARER_CREDENTIALS=%s/units/%%n/current\n", KB_RUNDIR);
         if (d->restart && is_service)
                 fprintf(f, "Restart=on-failure\nRestartSec=%us\n", restart_seconds(d->unit));
         if (fclose(f) != 0) {

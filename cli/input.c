@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
@@ -10,21 +12,60 @@
 enum { CTRL_C = 3, CTRL_D = 4, BACKSPACE = 8, CTRL_U = 21, DELETE = 127 };
 
 /*
+ * Keys make no signals while we read them; other processes do. They end the reading, and end us only when
+ * the terminal is right again. Outside of ppoll() they wait, so that none can come just before it.
+ */
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+static volatile sig_atomic_t caught;
+
+struct caught_signals {
+        struct sigaction before[KB_ARRAY_SIZE(signals)];
+        sigset_t mask;
+};
+
+static void on_signal(int number)
+{
+        caught = number;
+}
+
+static void catch_signals(struct caught_signals *ret)
+{
+        struct sigaction action = {.sa_handler = on_signal};
+        sigset_t all;
+
+        caught = 0;
+        sigemptyset(&all);
+        for (size_t i = 0; i < KB_ARRAY_SIZE(signals); i++)
+                sigaddset(&all, signals[i]);
+        sigprocmask(SIG_BLOCK, &all, &ret->mask);
+        for (size_t i = 0; i < KB_ARRAY_SIZE(signals); i++)
+                sigaction(signals[i], &action, &ret->before[i]);
+}
+
+static void release_signals(const struct caught_signals *s)
+{
+        for (size_t i = 0; i < KB_ARRAY_SIZE(signals); i++)
+                sigaction(signals[i], &s->before[i], NULL);
+        if (caught)
+                raise(caught);
+        sigprocmask(SIG_SETMASK, &s->mask, NULL);
+}
+
+/*
  * Reads what is typed, key by key, so that Ctrl-C comes to us and the terminal is always set right again.
  * Returns the length, -EINTR when the person gave up, -EMSGSIZE.
  */
-static ssize_t read_keys(int tty, char *to)
+static ssize_t read_keys(int tty, const sigset_t *mask, char *to)
 {
+        struct pollfd keys = {.fd = tty, .events = POLLIN};
         size_t n = 0;
 
         for (;;) {
                 unsigned char key;
-                ssize_t r = read(tty, &key, 1);
+                ssize_t r = ppoll(&keys, 1, NULL, mask) < 0 ? -1 : read(tty, &key, 1);
 
-                if (r < 0 && errno == EINTR)
-                        continue;
                 if (r <= 0 || key == CTRL_C || (key == CTRL_D && n == 0))
-                        return -EINTR;
+                        return -EINTR; /* given up, hung up, or a signal came */
                 if (key == '\n' || key == '\r' || key == CTRL_D)
                         break;
                 if (key == BACKSPACE || key == DELETE)
@@ -40,23 +81,36 @@ static ssize_t read_keys(int tty, char *to)
         return (ssize_t)n;
 }
 
+/* Without echo, and really so: tcsetattr() is content when it could do a part of what it was asked. */
+static int make_quiet(int tty, const struct termios *normal)
+{
+        struct termios quiet = *normal, now;
+
+        quiet.c_lflag &= ~(tcflag_t)(ECHO | ICANON | ISIG);
+        quiet.c_cc[VMIN] = 1;
+        quiet.c_cc[VTIME] = 0;
+        if (tcsetattr(tty, TCSAFLUSH, &quiet) < 0 || tcgetattr(tty, &now) < 0)
+                return -errno;
+        return now.c_lflag & (ECHO | ICANON | ISIG) ? -ENOTTY : 0;
+}
+
 static ssize_t ask_terminal(int tty, const char *prompt, char *to)
 {
-        struct termios normal, quiet;
+        struct caught_signals held;
+        struct termios normal;
         ssize_t n;
 
         if (tcgetattr(tty, &normal) < 0)
                 return -errno;
-        quiet = normal;
-        quiet.c_lflag &= ~(tcflag_t)(ECHO | ICANON | ISIG);
-        quiet.c_cc[VMIN] = 1;
-        quiet.c_cc[VTIME] = 0;
-        if (tcsetattr(tty, TCSAFLUSH, &quiet) < 0)
-                return -errno;
-        dprintf(tty, "%s", prompt);
-        n = read_keys(tty, to);
+        catch_signals(&held);
+        n = make_quiet(tty, &normal);
+        if (n == 0) {
+                dprintf(tty, "%s", prompt);
+                n = read_keys(tty, &held.mask, to);
+        }
         tcsetattr(tty, TCSAFLUSH, &normal);
         dprintf(tty, "\n");
+        release_signals(&held);
         return n;
 }
 
@@ -127,8 +181,15 @@ int cli_read_secret(const struct cli *cli, const char *prompt, bool twice, char 
         _cleanup_close_ int tty = -1;
         int r;
 
-        if (isatty(STDIN_FILENO) && !cli->given[CLI_OPTION_password_stdin])
+        if (isatty(STDIN_FILENO) && !cli->given[CLI_OPTION_password_stdin]) {
                 tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+                if (tty < 0)
+                        return cli_fail(
+                                cli, KB_E_BAD_REQUEST,
+                                "/dev/tty: %s; there is no terminal that could be asked without echo: "
+                                "give \"%s\" through a pipe on stdin",
+                                strerror(errno), prompt);
+        }
         r = read_once(cli, tty, prompt, "", &first);
         if (r == 0 && twice && tty >= 0) {
                 r = read_once(cli, tty, prompt, ", again", &second);

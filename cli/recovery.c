@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/ask.h"
+#include "cli/once.h"
 #include "cli/output.h"
 
 int cli_make_recovery_codes(const struct cli *cli, uint32_t count, json_object **ret_codes)
@@ -38,6 +39,8 @@ int cli_run_recovery(struct cli *cli)
         long count = strtol(text, &end, 10);
         int r;
 
+        if (cli_output_is_gone())
+                return cli_fail(cli, KB_E_BAD_REQUEST, "nobody reads the output: the old codes stay");
         if (*end || count < 1 || count > CLI_RECOVERY_MAX)
                 return cli_fail(cli, KB_E_BAD_REQUEST, "\"%s\" is no number from 1 to %d", text,
                                 CLI_RECOVERY_MAX);
@@ -45,10 +48,13 @@ int cli_run_recovery(struct cli *cli)
         if (r != 0)
                 return r;
         if (cli->given[CLI_OPTION_json])
-                return cli_object_print(cli, codes);
-        for (size_t i = 0; i < json_object_array_length(codes); i++)
+                cli_object_print(cli, json_object_get(codes));
+        for (size_t i = 0; !cli->given[CLI_OPTION_json] && i < json_object_array_length(codes); i++)
                 puts(json_object_get_string(json_object_array_get_idx(codes, i)));
         json_object_put(codes);
+        r = cli_flush_once();
+        if (r < 0)
+                return cli_fail_to_show(cli, r, "new codes", "the old ones are void too; run this again");
         cli_note(cli, "keep them away from this host: nothing here can show them again, and the ones before "
                       "are void");
         return 0;

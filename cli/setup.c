@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * keybearer setup: makes this host work. A table of steps; each looks first, does what is missing, and can
- * be run again at any time. What must be kept off this host is shown once, at the end.
+ * be run again at any time. What must be kept off this host is shown as soon as it is made, once. With
+ * --json it comes in the one object at the end.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,19 +14,16 @@
 
 #include "cli/admin.h"
 #include "cli/facts.h"
+#include "cli/once.h"
 #include "cli/output.h"
 #include "cli/recovery.h"
+#include "cli/root_key.h"
 #include "cli/spawn.h"
 #include "common/clock.h"
 #include "helper/log/log.h"
 
 #define HOST_SECRET "/var/lib/systemd/credential.secret"
 #define LOG_FOLDER  KB_STATEDIR "/log"
-#define ROOT_KEY    "root-key"
-
-/* Where systemd looks for the encrypted credential that keybearer-store-local.service names. */
-#define ROOT_KEY_FOLDER "/etc/credstore.encrypted"
-#define ROOT_KEY_FILE   ROOT_KEY_FOLDER "/keybearer-store-local.root-key"
 
 struct setup {
         struct cli *cli;
@@ -32,15 +31,37 @@ struct setup {
         json_object *secrets; /* name -> what is shown once */
 };
 
-/* Each returns 0, or an exit status after it was said what is wrong. */
+/*
+ * Each returns 0, or an exit status after it was said what is wrong. One that shows a secret is not
+ * interrupted between making and showing it: a second run would find everything there, and nobody would have
+ * the secret.
+ */
 struct step {
-        const char *name;
         int (*run)(struct setup *s);
+        bool shows;
 };
 
 static void note_done(struct setup *s, const char *text)
 {
         json_object_array_add(s->done, json_object_new_string(text));
+        if (!s->cli->given[CLI_OPTION_json])
+                puts(text);
+}
+
+/* Takes over the value. */
+static int show(struct setup *s, const char *name, json_object *value, const char *cure)
+{
+        bool is_first = json_object_object_length(s->secrets) == 0;
+        int r;
+
+        json_object_object_add(s->secrets, name, value);
+        if (s->cli->given[CLI_OPTION_json])
+                return 0;
+        if (is_first)
+                puts("\nWhat is set in from the margin: keep it away from this host. It is shown once, and "
+                     "nothing keeps it here.\n");
+        r = cli_show_once(name, value);
+        return r < 0 ? cli_fail_to_show(s->cli, r, name, cure) : 0;
 }
 
 /* Runs a program that must succeed; what it says is of interest only when it does not. */
@@ -84,6 +105,24 @@ static int make_folders(struct setup *s)
         return r;
 }
 
+/* The log is as new as its key: nothing stands in it. Without the broker, which may be writing already. */
+static void unmake_log(void)
+{
+        struct dirent **entries = NULL;
+        int n = cli_systemctl("is-active", "keybearerd.service") == 0
+                        ? 0
+                        : scandir(LOG_FOLDER, &entries, NULL, NULL);
+
+        for (int i = 0; i < n; i++) {
+                _cleanup_free_ struct dirent *entry = entries[i];
+                _cleanup_free_ char *path = cli_format(LOG_FOLDER "/%s", entry->d_name);
+
+                if (entry->d_type == DT_REG)
+                        unlink(path);
+        }
+        free(entries);
+}
+
 static int make_log(struct setup *s)
 {
         char first_key[KB_FIRST_KEY_MAX];
@@ -95,9 +134,12 @@ static int make_log(struct setup *s)
                 return cli_fail(s->cli, KB_E_NO_RECORD, "no log can be made in " LOG_FOLDER ": %s",
                                 strerror(-r));
         note_done(s, "made the log");
-        cli_row_text(s->secrets, "first key of the log", first_key);
+        r = show(s, "first key of the log", json_object_new_string(first_key),
+                 "run `keybearer setup` again where its output can be read");
         kb_wipe(first_key, sizeof(first_key));
-        return 0;
+        if (r != 0)
+                unmake_log();
+        return r;
 }
 
 static int start_unit(struct setup *s, const char *unit, const char *service)
@@ -154,31 +196,33 @@ static int ask_store(struct setup *s, struct kb_call *call, const char *object, 
         return cli_admin_ask(s->cli, &a, call, ret_rows);
 }
 
-/* Whether it exists, open or sealed: then it can list its slots. Asked quietly: that it does not is no
- * error. */
-static bool store_exists(void)
+/* The same, asked quietly: that it fails is no error. */
+static bool try_store(const char *object, const char *action, const char *name, struct kb_call *call,
+                      struct kb_list *ret_rows)
 {
-        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_admin);
+        struct kb_admin_reply reply;
 
-        kb_admin_request_put(&call.request,
+        *call = kb_call_init(KB_VERB_admin);
+        kb_admin_request_put(&call->request,
                              &(struct kb_admin_request){
-                                     .store = "local", .object = "seal", .action = "list", .name = ""});
-        return kb_call_run(&call, KB_ROOT_SOCKET, kb_time_add(kb_now_monotonic(), CLI_ASK_USEC)) == 0 &&
-               call.status == KB_E_OK;
+                                     .store = "local", .object = object, .action = action, .name = name});
+        if (kb_call_run(call, KB_ROOT_SOCKET, kb_time_add(kb_now_monotonic(), CLI_WORK_USEC)) < 0 ||
+            call->status != KB_E_OK || kb_admin_reply_get(call->reply.body, &reply) < 0)
+                return false;
+        *ret_rows = reply.rows;
+        return true;
 }
 
-/* So that systemd opens the store at each start: encrypted to this host, with its TPM where there is one. */
-static int keep_root_key(struct setup *s, struct kb_span credential)
+/* A code that nobody saw opens nothing: its slot goes, and the next run makes another. */
+static int show_code(struct setup *s, const char *slot, const char *code)
 {
-        char *argv[] = {(char[]){"systemd-creds"},    (char[]){"encrypt"},
-                        (char[]){"--name=" ROOT_KEY}, (char[]){"-"},
-                        (char[]){ROOT_KEY_FILE},      NULL};
-        mode_t mask = umask(0077);
-        int r = mkdir(ROOT_KEY_FOLDER, 0700) < 0 && errno != EEXIST ? -errno : 0;
+        _cleanup_call_ struct kb_call call = {0};
+        struct kb_list rows;
+        int r = show(s, "recovery code of the store", json_object_new_string(code),
+                     "run `keybearer setup` again where its output can be read");
 
-        r = r < 0 ? cli_fail(s->cli, KB_E_INTERNAL, ROOT_KEY_FOLDER ": %s", strerror(-r))
-                  : must_run(s, argv, credential);
-        umask(mask);
+        if (r != 0)
+                try_store("seal", "remove", slot, &call, &rows);
         return r;
 }
 
@@ -190,59 +234,89 @@ static int take_slots(struct setup *s, struct kb_list rows)
         for (struct kb_list slot;
              cli_admin_next_row(&rows, &slot);) { /* all of them, also after a failure */
                 struct kb_span credential;
-                const char *code;
+                const char *name, *code;
                 int r = 0;
 
                 if (kb_list_find(slot, "credential", &credential))
-                        r = keep_root_key(s, credential);
-                if (kb_list_find_string(slot, "code", &code))
-                        cli_row_text(s->secrets, "recovery code of the store", code);
+                        r = cli_keep_root_key(s->cli, credential);
+                if (kb_list_find_string(slot, "slot", &name) && kb_list_find_string(slot, "code", &code))
+                        r = show_code(s, name, code);
                 status = r != 0 ? r : status;
         }
         return status;
 }
 
-static int add_slot(struct setup *s, const char *name, const char *kind)
+/* A code on paper, for when this host's key does not open the store any more. */
+static int add_recovery_slot(struct setup *s)
 {
+        _cleanup_free_ char *name =
+                cli_format("recovery-%llu", (unsigned long long)(kb_now_realtime() / KB_USEC_PER_SEC));
         _cleanup_call_ struct kb_call call = {0};
         struct kb_list rows;
-        int r = ask_store(s, &call, "seal", "add", name, kind, &rows);
+        int r = ask_store(s, &call, "seal", "add", name, "recovery", &rows);
 
-        return r != 0 ? r : take_slots(s, rows);
+        if (r != 0)
+                return r;
+        note_done(s, "gave the local store a new recovery code");
+        return take_slots(s, rows);
+}
+
+static int made_store(struct setup *s, struct kb_list rows)
+{
+        _cleanup_free_ char *text =
+                cli_format("made the local store, which opens with %s", cli_root_key_holder());
+
+        note_done(s, text);
+        return take_slots(s, rows);
+}
+
+/* Whether a slot opens with what a person knows or has. */
+static bool opens_by_hand(struct kb_list rows)
+{
+        struct kb_list slot;
+        const char *kind;
+
+        while (cli_admin_next_row(&rows, &slot))
+                if (kb_list_find_string(slot, "kind", &kind) && strcmp(kind, "systemd") != 0)
+                        return true;
+        return false;
 }
 
 /*
  * The store was made, and its answer was lost on the way (a crash, a disk that is full): nobody has its
- * recovery code, and at its next start it would stay sealed. It still knows its root key, so it gives new
- * slots, under names of this moment; what was lost opens nothing that somebody else could find.
+ * secrets. One that nobody can open any more is made again, if it holds nothing. One that still runs knows
+ * its root key and gives new slots; what was lost opens nothing that somebody else could find.
  */
 static int mend_store(struct setup *s)
 {
-        unsigned long long now = kb_now_realtime() / KB_USEC_PER_SEC;
-        _cleanup_free_ char *host = cli_format("host-%llu", now),
-                            *recovery = cli_format("recovery-%llu", now);
-        int r = add_slot(s, host, "systemd");
-
-        if (r == 0)
-                r = add_slot(s, recovery, "recovery");
-        if (r == 0)
-                note_done(s, "made the local store open with this host's key, and with a new recovery code");
-        return r;
-}
-
-static int make_store(struct setup *s)
-{
+        _cleanup_free_ char *text = NULL;
         _cleanup_call_ struct kb_call call = {0};
         struct kb_list rows;
         int r;
 
-        if (store_exists())
-                return access(ROOT_KEY_FILE, F_OK) == 0 ? 0 : mend_store(s);
-        r = ask_store(s, &call, "store", "init", "", NULL, &rows);
+        if (try_store("store", "init", "", &call, &rows))
+                return made_store(s, rows);
+        r = cli_make_root_key(s->cli);
         if (r != 0)
                 return r;
-        note_done(s, "made the local store, which opens with this host's key");
-        return take_slots(s, rows);
+        text = cli_format("made the local store open with %s", cli_root_key_holder());
+        note_done(s, text);
+        return add_recovery_slot(s);
+}
+
+static int make_store(struct setup *s)
+{
+        _cleanup_call_ struct kb_call call = {0}, init = {0};
+        struct kb_list rows;
+        int r;
+
+        if (try_store("seal", "list", "", &call, &rows)) {
+                if (access(CLI_ROOT_KEY_FILE, F_OK) < 0)
+                        return mend_store(s);
+                return opens_by_hand(rows) ? 0 : add_recovery_slot(s);
+        }
+        r = ask_store(s, &init, "store", "init", "", NULL, &rows);
+        return r != 0 ? r : made_store(s, rows);
 }
 
 /* --- codes for people --- */
@@ -261,47 +335,18 @@ static int make_recovery_codes(struct setup *s)
         r = cli_make_recovery_codes(s->cli, CLI_RECOVERY_CODES, &codes);
         if (r != 0)
                 return r;
-        json_object_object_add(s->secrets, "one-time codes to log in while the store is away", codes);
         note_done(s, "made one-time codes for logins");
-        return 0;
+        return show(s, "one-time codes to log in while the store is away", codes,
+                    "`keybearer recovery` makes others");
 }
 
 /* --- what it comes to --- */
 
 static const struct step steps[] = {
-        {"host key", make_host_secret}, {"folders", make_folders}, {"log", make_log},
-        {"units", start_units},         {"store", make_store},     {"recovery codes", make_recovery_codes},
+        {make_host_secret, false}, {make_folders, false}, {make_log, true},
+        {start_units, false},      {make_store, true},    {make_recovery_codes, true},
 };
 
-static void print_secret(const char *name, json_object *value)
-{
-        if (!json_object_is_type(value, json_type_array)) {
-                printf("  %s:\n      %s\n", name, json_object_get_string(value));
-                return;
-        }
-        printf("  %s:\n", name);
-        for (size_t i = 0; i < json_object_array_length(value); i++)
-                printf("      %s\n", json_object_get_string(json_object_array_get_idx(value, i)));
-}
-
-static void print_result(const struct setup *s)
-{
-        size_t n = json_object_array_length(s->done);
-
-        for (size_t i = 0; i < n; i++)
-                puts(json_object_get_string(json_object_array_get_idx(s->done, i)));
-        if (n == 0)
-                puts("nothing to do: this host is set up");
-        if (json_object_object_length(s->secrets) == 0)
-                return;
-        puts("\nKeep these away from this host. They are shown once, and nothing keeps them here:\n");
-        json_object_object_foreach(s->secrets, name, value) print_secret(name, value);
-}
-
-/*
- * What setup makes is shown once, at its end: nobody's Ctrl-C or lost connection may come between. A second
- * run would find everything there, and nobody would have the codes.
- */
 static void hold_signals(int how)
 {
         sigset_t signals;
@@ -313,26 +358,57 @@ static void hold_signals(int how)
         sigprocmask(how, &signals, NULL);
 }
 
+static int run_step(struct setup *s, const struct step *step)
+{
+        bool collects = s->cli->given[CLI_OPTION_json];
+        int r;
+
+        if (!step->shows)
+                return step->run(s);
+        if (cli_output_is_gone())
+                return cli_fail(
+                        s->cli, KB_E_INTERNAL,
+                        "nobody reads the output any more, so nothing was made that is shown only once; "
+                        "run `keybearer setup` again");
+        hold_signals(SIG_BLOCK);
+        r = step->run(s);
+        if (!collects)
+                hold_signals(SIG_UNBLOCK);
+        return r;
+}
+
+/* The end of --json. Also after a failure: what was made then is shown now or never. */
+static int print_object(struct setup *s, int status)
+{
+        json_object *result = json_object_new_object();
+        int r;
+
+        json_object_object_add(result, "done", json_object_get(s->done));
+        json_object_object_add(result, "secrets", json_object_get(s->secrets));
+        cli_object_print(s->cli, result);
+        r = cli_flush_once();
+        hold_signals(SIG_UNBLOCK);
+        if (r < 0 && json_object_object_length(s->secrets) > 0)
+                return cli_fail_to_show(s->cli, r, "object with the secrets",
+                                        "see `Secrets that nobody saw` in the runbook");
+        return status;
+}
+
 int cli_run_setup(struct cli *cli)
 {
         struct setup s = {.cli = cli, .done = json_object_new_array(), .secrets = json_object_new_object()};
-        json_object *result = json_object_new_object();
         int status = 0;
 
-        hold_signals(SIG_BLOCK);
         if (cli->given[CLI_OPTION_root])
                 status = cli_fail(cli, KB_E_BAD_REQUEST,
                                   "setup works on the running system only; leave out --root");
         for (size_t i = 0; status == 0 && i < KB_ARRAY_SIZE(steps); i++)
-                status = steps[i].run(&s);
-        /* Also after a failure: what was made then is shown now or never. */
-        json_object_object_add(result, "done", s.done);
-        json_object_object_add(result, "secrets", s.secrets);
-        if (!cli->given[CLI_OPTION_json] && (status == 0 || json_object_array_length(s.done) > 0))
-                print_result(&s);
-        else if (cli->given[CLI_OPTION_json])
-                cli_object_print(cli, json_object_get(result));
-        json_object_put(result);
-        hold_signals(SIG_UNBLOCK);
+                status = run_step(&s, &steps[i]);
+        if (cli->given[CLI_OPTION_json])
+                status = print_object(&s, status);
+        else if (status == 0 && json_object_array_length(s.done) == 0)
+                puts("nothing to do: this host is set up");
+        json_object_put(s.done);
+        json_object_put(s.secrets);
         return status;
 }

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "cli/admin.h"
+#include "cli/files.h"
 #include "cli/input.h"
+#include "cli/root_key.h"
 
 #define PIECE (512 * 1024)
 
@@ -127,6 +129,38 @@ static int send_file(struct cli *cli, const char *path)
         return r;
 }
 
+static bool is_sealed_at_start(struct kb_list rows)
+{
+        struct kb_list row;
+        const char *opens;
+
+        return cli_admin_next_row(&rows, &row) && kb_list_find_string(row, "opens-at-start", &opens) &&
+               strcmp(opens, "no") == 0;
+}
+
+/*
+ * The backup of another store: the root key that this host keeps is for the one before it, and opens nothing
+ * any more. It goes first, so that `keybearer setup` sees that one is missing should the new one fail.
+ */
+static int open_at_start(struct cli *cli)
+{
+        _cleanup_free_ char *path = cli_path(cli, CLI_ROOT_KEY_FILE);
+        int r = cli_file_remove(path);
+
+        if (r < 0)
+                r = cli_fail(cli, KB_E_INTERNAL, "%s: %s", path, strerror(-r));
+        else
+                r = cli_make_root_key(cli);
+        if (r != 0) {
+                cli_note(cli,
+                         "%s is the store now, and it would be sealed at its next start; keybearer setup",
+                         cli->arguments[0]);
+                return r;
+        }
+        return cli_done(cli, "%s is the store now; a new slot opens it with %s", cli->arguments[0],
+                        cli_root_key_holder());
+}
+
 int cli_run_store_restore(struct cli *cli)
 {
         _cleanup_admin_ struct cli_admin a = cli_admin_init("store", "restore", cli->arguments[1]);
@@ -143,5 +177,7 @@ int cli_run_store_restore(struct cli *cli)
                 r = send_file(cli, cli->arguments[0]);
         if (r == 0)
                 r = cli_admin_ask(cli, &a, &call, &rows);
+        if (r == 0 && is_sealed_at_start(rows))
+                return open_at_start(cli);
         return r != 0 ? r : cli_done(cli, "%s is the store now", cli->arguments[0]);
 }

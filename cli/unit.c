@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/allow.h"
 #include "cli/ask.h"
 #include "cli/cli.h"
 #include "cli/dropin.h"
@@ -20,14 +21,6 @@ static char *dropin_path(const struct cli *cli, const char *unit)
         _cleanup_free_ char *folder = cli_path(cli, UNITS_FOLDER);
 
         return cli_format("%s/%s.d/" CLI_DROPIN_FILE, folder, unit);
-}
-
-/* The file that `--allow` writes: one per unit, so that taking one away touches no other. */
-static char *allow_path(const struct cli *cli, const char *credential, const char *unit)
-{
-        _cleanup_free_ char *folder = cli_path(cli, KB_CREDENTIALS_FOLDER);
-
-        return cli_format("%s/%s.conf.d/50-%s.conf", folder, credential, unit);
 }
 
 static int check_unit(const struct cli *cli, const char *unit)
@@ -124,13 +117,14 @@ static int add_whole(struct cli *cli, struct cli_dropin *d, const struct kb_cred
         return add_fields_of_store(cli, d, c);
 }
 
-static int allow(struct cli *cli, const struct kb_credential *c, const char *unit, bool *changed)
+/* Adds the name of a credential that --allow let this unit have now: it is taken back when we fail. */
+static int allow(struct cli *cli, const struct kb_credential *c, const char *unit, char ***allowed)
 {
-        _cleanup_free_ char *path = allow_path(cli, c->name, unit);
-        _cleanup_free_ char *text = NULL;
+        size_t n = count_of(*allowed);
+        char **grown;
         int r;
 
-        if (kb_credential_allows_unit(c, unit))
+        if (cli_allows(c, unit))
                 return 0;
         if (!cli->given[CLI_OPTION_allow])
                 return cli_fail(cli, KB_E_DENIED,
@@ -138,15 +132,19 @@ static int allow(struct cli *cli, const struct kb_credential *c, const char *uni
                                 "this again with "
                                 "--allow",
                                 unit, c->name);
-        text = cli_format("# Written by `keybearer unit add --allow`.\n[Allow]\nUnit=%s\n", unit);
-        r = cli_file_write(path, text, strlen(text), 0644);
-        if (r < 0)
-                return cli_fail(cli, KB_E_INTERNAL, "%s: %s", path, strerror(-r));
-        *changed |= r > 0;
+        r = cli_allow(cli, c->name, unit);
+        if (r <= 0)
+                return -r;
+        grown = reallocarray(*allowed, n + 2, sizeof(*grown));
+        if (!grown)
+                return cli_fail(cli, KB_E_INTERNAL, "memory is out");
+        *allowed = grown;
+        grown[n] = cli_format("%s", c->name);
+        grown[n + 1] = NULL;
         return 0;
 }
 
-static int add_argument(struct cli *cli, struct cli_dropin *d, const char *argument, bool *changed)
+static int add_argument(struct cli *cli, struct cli_dropin *d, const char *argument, char ***allowed)
 {
         _cleanup_free_ char *name = cli_format("%.*s", (int)strcspn(argument, "."), argument);
         const char *field = argument[strlen(name)] ? argument + strlen(name) + 1 : NULL;
@@ -157,12 +155,27 @@ static int add_argument(struct cli *cli, struct cli_dropin *d, const char *argum
                 return cli_fail(cli, KB_E_BAD_REQUEST, "\"%s\" is no name of a field", field);
         r = cli_load_credential(cli, name, &c);
         if (r == 0)
-                r = allow(cli, c, d->unit, changed);
-        if (r == 0 && *changed && !cli->given[CLI_OPTION_root])
-                cli_systemctl("reload", "keybearerd.service"); /* so that the next question sees it */
+                r = allow(cli, c, d->unit, allowed);
         if (r != 0)
                 return r;
         return field ? add_id(cli, d, c->name, field) : add_whole(cli, d, c);
+}
+
+/* The broker reads credentials' files anew. */
+static void reload_broker(const struct cli *cli)
+{
+        if (!cli->given[CLI_OPTION_root])
+                cli_systemctl("reload", "keybearerd.service");
+}
+
+/* What was allowed for a unit that does not get it after all. */
+static void disallow_all(const struct cli *cli, char *const *allowed, const char *unit)
+{
+        if (count_of(allowed) == 0)
+                return;
+        for (size_t i = 0; allowed[i]; i++)
+                cli_disallow(cli, allowed[i], unit);
+        reload_broker(cli);
 }
 
 /* --- the file --- */
@@ -173,12 +186,13 @@ static int add_argument(struct cli *cli, struct cli_dropin *d, const char *argum
  */
 static bool wants_restart(const struct cli *cli, const struct cli_dropin *before, const char *unit)
 {
+        _cleanup_free_ char *example = cli_unit_example(unit); /* systemctl knows no template by its name */
         char *argv[] = {(char[]){"systemctl"},
                         (char[]){"show"},
                         (char[]){"--property=Restart"},
                         (char[]){"--value"},
                         (char[]){"--"},
-                        (char *)(uintptr_t)unit,
+                        example,
                         NULL};
         char value[32] = "";
 
@@ -223,41 +237,61 @@ static int store_dropin(const struct cli *cli, const char *path, const struct cl
         return r;
 }
 
+/* How the change comes to what runs. */
+static char *restart_command(const char *unit)
+{
+        return cli_unit_is_template(unit) ? cli_format("systemctl restart '%.*s@*%s'",
+                                                       (int)strcspn(unit, "@"), unit, strrchr(unit, '.'))
+                                          : cli_format("systemctl restart %s", unit);
+}
+
 static int finish(const struct cli *cli, const struct cli_dropin *d, const char *path, bool changed)
 {
+        _cleanup_free_ char *restart = restart_command(d->unit);
+
         if (!changed)
                 return cli_done(cli, "nothing to do: %s says that already", path);
-        return cli_done(cli, "%s is written; systemctl restart %s", path, d->unit);
+        return cli_done(cli, "%s is written; %s", path, restart);
+}
+
+/* The drop-in with its ids, put in its place. Minus an exit status, or whether that changed anything. */
+static int write_dropin(const struct cli *cli, const char *path, struct cli_dropin *d, bool was_plain)
+{
+        d->plain = cli->given[CLI_OPTION_plain];
+        d->restart = wants_restart(cli, d, d->unit);
+        if (d->plain)
+                cli_note(cli, "warning: without encryption, a broker that is killed in the middle "
+                              "of an answer leaves "
+                              "the unit an empty or cut secret");
+        else if (was_plain)
+                cli_note(cli, "%s used --plain until now; its credentials are encrypted from now on",
+                         d->unit);
+        return store_dropin(cli, path, d);
 }
 
 int cli_run_unit_add(struct cli *cli)
 {
         struct cli_dropin d = {.unit = cli->arguments[0]};
         _cleanup_free_ char *path = NULL;
-        bool changed = false, was_plain;
+        char **allowed = NULL;
         int r = check_unit(cli, d.unit);
 
         if (r != 0)
                 return r;
         path = dropin_path(cli, d.unit);
         r = load_dropin(cli, path, &d);
-        was_plain = d.plain;
         for (int i = 1; r == 0 && i < cli->n_arguments; i++)
-                r = add_argument(cli, &d, cli->arguments[i], &changed);
+                r = add_argument(cli, &d, cli->arguments[i], &allowed);
         if (r == 0) {
-                d.plain = cli->given[CLI_OPTION_plain];
-                d.restart = wants_restart(cli, &d, d.unit);
-                if (d.plain)
-                        cli_note(cli, "warning: without encryption, a broker that is killed in the middle "
-                                      "of an answer leaves "
-                                      "the unit an empty or cut secret");
-                else if (was_plain)
-                        cli_note(cli, "%s used --plain until now; its credentials are encrypted from now on",
-                                 d.unit);
-                r = store_dropin(cli, path, &d);
-                r = r < 0 ? -r : finish(cli, &d, path, changed || r > 0);
+                r = write_dropin(cli, path, &d, d.plain);
+                if (r >= 0 && allowed)
+                        reload_broker(cli);
+                r = r < 0 ? -r : finish(cli, &d, path, allowed || r > 0);
         }
+        if (r != 0)
+                disallow_all(cli, allowed, d.unit);
         kb_strv_free(d.ids);
+        kb_strv_free(allowed);
         return r;
 }
 
@@ -287,28 +321,68 @@ static void remove_ids(struct cli_dropin *d, const char *argument, size_t *remov
                 d->ids[kept] = NULL;
 }
 
-/* Whatever `--allow` wrote for this unit, for credentials of which no id is left. */
-static void remove_allowances(const struct cli *cli, const struct cli_dropin *before,
-                              const struct cli_dropin *d)
+/* Something else than --allow lets it have the credential still: that stays as it is, and is said. */
+static void say_what_is_left(struct cli *cli, const char *name, const char *unit)
 {
+        _cleanup_(kb_credential_unrefp) struct kb_credential *c = NULL;
+        _cleanup_free_ char *folder = cli_path(cli, KB_CREDENTIALS_FOLDER);
+        _cleanup_free_ char *path = cli_format("%s/%s.conf", folder, name);
+
+        if (access(path, F_OK) < 0)
+                return; /* nobody has it any more */
+        if (cli_load_credential(cli, name, &c) == 0 && cli_allows(c, unit))
+                cli_note(cli, "a Unit= in the files of %s lets %s have it still", name, unit);
+}
+
+/* Whatever `--allow` wrote for this unit, for credentials of which no id is left. */
+static void remove_allowances(struct cli *cli, const struct cli_dropin *before, const struct cli_dropin *d)
+{
+        bool changed = false;
+
         for (size_t i = 0; before->ids && before->ids[i]; i++) {
                 _cleanup_free_ char *name =
                         cli_format("%.*s", (int)strcspn(before->ids[i], "."), before->ids[i]);
-                _cleanup_free_ char *path = allow_path(cli, name, d->unit);
                 bool left = false;
 
                 for (size_t k = 0; d->ids && d->ids[k]; k++)
                         left |= is_named(d->ids[k], name);
-                if (!left)
-                        cli_file_remove(path);
+                for (size_t k = 0; k < i; k++)
+                        left |= is_named(before->ids[k], name); /* it was looked at already */
+                if (left)
+                        continue;
+                changed |= cli_disallow(cli, name, d->unit) > 0;
+                say_what_is_left(cli, name, d->unit);
         }
+        if (changed)
+                reload_broker(cli);
+}
+
+/* Takes away what was named, all when nothing was. */
+static int remove_from(struct cli *cli, const char *path, struct cli_dropin *d,
+                       const struct cli_dropin *before)
+{
+        _cleanup_free_ char *restart = restart_command(d->unit);
+        size_t removed = 0;
+        int r;
+
+        if (cli->n_arguments == 1)
+                remove_ids(d, NULL, &removed);
+        for (int i = 1; i < cli->n_arguments; i++)
+                remove_ids(d, cli->arguments[i], &removed);
+        if (removed == 0)
+                return cli_done(cli, "nothing to do: %s has no such credential", d->unit);
+        r = store_dropin(cli, path, d);
+        if (r < 0)
+                return -r;
+        remove_allowances(cli, before, d);
+        return cli_done(cli, "%zu taken away, %zu left; what runs keeps what it has until: %s", removed,
+                        count_of(d->ids), restart);
 }
 
 int cli_run_unit_remove(struct cli *cli)
 {
         struct cli_dropin d = {.unit = cli->arguments[0]}, before = {.unit = cli->arguments[0]};
         _cleanup_free_ char *path = NULL;
-        size_t removed = 0;
         int r = check_unit(cli, d.unit);
 
         if (r != 0)
@@ -317,17 +391,8 @@ int cli_run_unit_remove(struct cli *cli)
         r = load_dropin(cli, path, &d);
         if (r == 0)
                 r = load_dropin(cli, path, &before);
-        if (r == 0) {
-                if (cli->n_arguments == 1)
-                        remove_ids(&d, NULL, &removed);
-                for (int i = 1; i < cli->n_arguments; i++)
-                        remove_ids(&d, cli->arguments[i], &removed);
-                remove_allowances(cli, &before, &d);
-                r = removed > 0 ? store_dropin(cli, path, &d) : 0;
-                r = r < 0          ? -r
-                    : removed == 0 ? cli_done(cli, "nothing to do: %s has no such credential", d.unit)
-                                   : cli_done(cli, "%zu taken away; systemctl restart %s", removed, d.unit);
-        }
+        if (r == 0)
+                r = remove_from(cli, path, &d, &before);
         kb_strv_free(d.ids);
         kb_strv_free(before.ids);
         return r;

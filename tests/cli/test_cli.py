@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import unittest
@@ -318,6 +319,26 @@ class Results(Cli):
         for wrong in ("0", "21", "two", ""):
             self.bad(2, f'"{wrong}" is no number from 1 to 20', "recovery", wrong)
 
+    def test_a_secret_that_nobody_could_see_is_said_to_be_lost(self) -> None:
+        slot = [("slot", "s"), ("kind", "recovery"), ("code", "AAAA-BBBB")]
+        self.broker(recovery={"codes": ["AAAAA-BBBBB"]}, admin={"rows": [slot]})
+        for words, cure in ((["recovery"], "run this again"), (["recovery", "--json"], "run this again"),
+                            (["seal", "add", "s", "kind=recovery"], "keybearer seal remove s")):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([PROGRAM, f"--root={self.root}", *words], stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 1, words)
+            self.assertIn("could not be shown (No space left on device) and is lost", done.stderr)
+            self.assertIn(cure, done.stderr)
+
+    def test_nothing_is_made_for_a_closed_pipe(self) -> None:
+        broker = self.broker(recovery={"codes": ["AAAAA-BBBBB"]})
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run([PROGRAM, f"--root={self.root}", "recovery"], stdout=write, stderr=subprocess.PIPE, text=True)
+        os.close(write)
+        self.assertEqual((done.returncode, broker.asked), (2, []))
+        self.assertIn("nobody reads the output: the old codes stay", done.stderr)
+
 
 class Stores(Cli):
     def test_rows_of_the_table_become_requests_and_their_answers_tables(self) -> None:
@@ -483,6 +504,37 @@ class Secrets(Cli):
         self.assertIn("given up", seen)
 
 
+    def test_a_signal_leaves_the_terminal_right(self) -> None:
+        broker = self.broker(admin={"rows": []})
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            child, terminal = pty.fork()
+            if child == 0:
+                os.execv(PROGRAM, [str(PROGRAM), f"--root={self.root}", "secret", "put", "kv/a", "pin"])
+            seen = b""
+            while not seen.endswith(b"pin: "):
+                seen += os.read(terminal, 100)
+            self.assertFalse(termios.tcgetattr(terminal)[3] & termios.ECHO)
+            os.kill(child, number)
+            self.assertEqual(os.WTERMSIG(os.waitpid(child, 0)[1]), number)
+            self.assertTrue(termios.tcgetattr(terminal)[3] & termios.ECHO, number)
+            os.close(terminal)
+        self.assertEqual(broker.asked, [])
+
+    def test_without_a_terminal_of_its_own_it_does_not_ask(self) -> None:
+        """A terminal is its stdin, and not its own: nothing could turn off the echo for sure."""
+        broker = self.broker(admin={"rows": []})
+        terminal, theirs = pty.openpty()
+        with subprocess.Popen([PROGRAM, f"--root={self.root}", "secret", "put", "kv/a", "pin"], stdin=theirs,
+                              stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+            said = process.communicate(timeout=20)[1]
+        self.assertEqual(process.returncode, 2)
+        self.assertIn("/dev/tty", said)
+        self.assertIn("through a pipe on stdin", said)
+        self.assertEqual(broker.asked, [])
+        os.close(terminal)
+        os.close(theirs)
+
+
 class Units(Cli):
     DROPIN = "etc/systemd/system/orders.service.d/50-keybearer.conf"
 
@@ -500,7 +552,7 @@ class Units(Cli):
                          "[Service]\n"
                          "LoadCredentialEncrypted=db.username:/run/keybearer/encrypted.sock\n"
                          "LoadCredentialEncrypted=db.password:/run/keybearer/encrypted.sock\n"
-                         "Environment=KEYBEARER_CREDENTIALS=/run/keybearer/units/orders.service/current\n"
+                         "Environment=KEYBEARER_CREDENTIALS=/run/keybearer/units/%n/current\n"
                          "Restart=on-failure\nRestartSec=6s\n")
         self.assertIn("nothing to do", self.good("unit", "add", "orders.service", "db"))
         self.assertEqual(self.text(), text)
@@ -529,6 +581,50 @@ class Units(Cli):
         self.assertIn("1 taken away", self.good("unit", "remove", "orders.service"))
         self.assertFalse((self.root / self.DROPIN).parent.exists())
         self.bad(5, "--allow", "unit", "add", "orders.service", "db.pin")
+
+    def test_what_was_allowed_for_nothing_is_taken_back(self) -> None:
+        self.credential("db", unit="other.service")
+        self.credential("dbx", unit="other.service")
+        allowed = self.root / SETTINGS / "credentials.d/db.conf.d/50-orders.service.conf"
+        self.bad(6, "there is no credential gone", "unit", "add", "--allow", "orders.service", "db.pin", "gone.pin")
+        self.assertFalse(allowed.exists())
+        self.good("unit", "add", "--allow", "orders.service", "db.pin")
+        text = allowed.read_text()
+        self.bad(6, "there is no credential gone", "unit", "add", "--allow", "orders.service", "dbx.pin", "db.b", "gone.pin")
+        self.assertEqual(allowed.read_text(), text)  # it was there before
+        self.assertNotIn("dbx", self.text())
+        (self.root / "etc/systemd/system").rename(self.root / "etc/systemd/away")
+        (self.root / "etc/systemd/system").write_text("no folder")
+        self.assertNotEqual(self.run_it("unit", "add", "--allow", "orders.service", "dbx.pin").returncode, 0)
+        self.assertFalse((allowed.parent.parent / "dbx.conf.d/50-orders.service.conf").exists())
+
+    def test_a_template_is_allowed_with_all_of_its_instances(self) -> None:
+        self.credential("db", unit="other.service")
+        self.good("unit", "add", "--allow", "web@.service", "db.pin")
+        allowed = self.root / SETTINGS / "credentials.d/db.conf.d/50-web@.service.conf"
+        self.assertIn("[Allow]\nUnit=web@*.service\n", allowed.read_text())
+        self.assertIn("nothing to do", self.good("unit", "add", "--allow", "web@.service", "db.pin"))
+        text = (self.root / "etc/systemd/system/web@.service.d/50-keybearer.conf").read_text()
+        self.assertIn("/units/%n/current\n", text)
+        self.assertIn("systemctl restart 'web@*.service'", self.good("unit", "remove", "web@.service"))
+        self.assertFalse(allowed.exists())
+        self.credential("few", unit="web@a*.service web@.service")
+        self.bad(5, "run this again with --allow", "unit", "add", "web@.service", "few.pin")
+        self.credential("many", unit="web@*.service")
+        self.good("unit", "add", "web@.service", "many.pin")
+
+    def test_what_lets_a_unit_have_it_still_is_said(self) -> None:
+        self.credential("db")
+        self.good("unit", "add", "orders.service", "db.a", "db.b")
+        done = self.run_it("unit", "remove", "orders.service", "db.a")
+        self.assertIn("1 taken away, 1 left", done.stdout)
+        self.assertEqual(done.stderr, "")
+        done = self.run_it("unit", "remove", "orders.service")
+        self.assertIn("1 taken away, 0 left", done.stdout)
+        self.assertEqual(done.stderr.count("a Unit= in the files of db lets orders.service have it still"), 1)
+        self.good("unit", "add", "orders.service", "db.a")
+        (self.root / SETTINGS / "credentials.d/db.conf").unlink()
+        self.assertEqual(self.run_it("unit", "remove", "orders.service").stderr, "")
 
     def test_names_that_systemd_cannot_ask_for_are_refused(self) -> None:
         unit = "u" * 60 + ".service"
@@ -561,7 +657,7 @@ class Units(Cli):
         self.good("unit", "add", "orders.service", "db.a", "db.b", "dbx.a")
         self.good("unit", "remove", "orders.service", "db.a")
         self.assertNotIn("db.a:", self.text())
-        self.good("unit", "remove", "orders.service", "db")
+        self.assertEqual(self.run_it("unit", "remove", "orders.service", "db").returncode, 0)
         self.assertEqual(json.loads(self.good("unit", "list", "--json")),
                          [{"unit": "orders.service", "credential": "dbx.a", "how": "encrypted"}])
         self.assertIn("nothing to do", self.good("unit", "remove", "orders.service", "db"))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import time
@@ -109,6 +110,42 @@ def test_setup_is_needed_once(bare_machine: Machine) -> None:
     bare_machine.run("sync; touch /root/mark")
     assert bare_machine.run("keybearer setup").stdout == "nothing to do: this host is set up\n"
     assert bare_machine.run(files).stdout == ""
+
+
+def test_setup_loses_no_secret_to_an_output_that_nobody_reads(bare_machine: Machine) -> None:
+    """It says that one was not shown, and the next run makes it anew; a pipe that is closed stops it before."""
+    bare_machine.run(INSTALL, timeout=120)
+    full = bare_machine.run("keybearer setup >/dev/full", check=False)
+    assert full.returncode == 1
+    assert "the first key of the log could not be shown (No space left on device) and is lost; run `keybearer setup` again" in full.stderr
+    assert bare_machine.run("ls -A /var/lib/keybearer/log").stdout == ""
+    closed = bare_machine.run("keybearer setup | sed '/first key of the log/{n;q}'", check=False)
+    assert "first key of the log" in closed.stdout
+    assert "nobody reads the output any more" in closed.stderr or "could not be shown (Broken pipe)" in closed.stderr
+    full = bare_machine.run("keybearer setup >/dev/full", check=False)
+    assert full.returncode == 1
+    assert "the recovery code of the store could not be shown" in full.stderr
+    kinds = [slot["kind"] for slot in json.loads(bare_machine.run("keybearer --json seal list").stdout)]
+    assert kinds == ["systemd"]
+    last = bare_machine.run("keybearer setup").stdout
+    assert "recovery code of the store:\n" in last and "first key" not in last
+    assert len(re.findall(r"^ +(?:[0-9A-Z]{5}-){4}[0-9A-Z]{5}$", last, re.MULTILINE)) == 8
+    assert bare_machine.run("keybearer setup").stdout == "nothing to do: this host is set up\n"
+    bare_machine.run("systemctl restart keybearer-store-local.service")
+    assert "sealed" not in bare_machine.run("keybearer status").stdout
+
+
+def test_setup_with_json_is_one_object_and_says_when_it_was_lost(bare_machine: Machine) -> None:
+    """And then what to do: the page has it."""
+    bare_machine.run(INSTALL, timeout=120)
+    full = bare_machine.run("keybearer --json setup >/dev/full", check=False)
+    assert full.returncode == 1
+    assert "object with the secrets could not be shown" in full.stderr
+    said = json.loads(bare_machine.run("keybearer --json setup").stdout)
+    assert said == {"done": [], "secrets": {}}
+    bare_machine.run("keybearer seal remove recovery")
+    said = json.loads(bare_machine.run("keybearer --json setup").stdout)
+    assert list(said["secrets"]) == ["recovery code of the store"]
 
 
 @pytest.mark.core

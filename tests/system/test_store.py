@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 
 import pytest
 from machine import Machine, Result
+from package import INSTALL
 from service import keep
 
 UNIT = "keybearer-store-local.service"
@@ -89,6 +92,46 @@ def test_keys_are_rotated_and_a_backup_comes_back(host: Machine) -> None:
     host.run(["keybearer", "store", "restore", "/root/backup.kb"])
     assert get(host, "a").stdout.strip() == "acknowledged"
     restart(host)
+    assert get(host, "a").stdout.strip() == "acknowledged"
+
+
+def test_the_backup_of_another_host_opens_by_itself_from_then_on(host: Machine, bare_machine: Machine) -> None:
+    """The root key that the host keeps is for the store before: a new one takes its place, and setup finds nothing to do."""
+    host.run(["keybearer", "store", "backup", "/root/moved.kb"])
+    host.copy_out("/root/moved.kb", bare_machine.folder / "moved.kb")
+    bare_machine.copy_in(bare_machine.folder / "moved.kb", "/root/moved.kb", 0o600)
+    bare_machine.run(INSTALL, timeout=120)
+    bare_machine.run("keybearer setup", timeout=120)
+    before = bare_machine.run(["sha256sum", ROOT_KEY]).stdout
+    restored = bare_machine.run(
+        ["keybearer", "store", "restore", "--password-stdin", "/root/moved.kb"], input=f"{PASSPHRASE}\n"
+    )
+    assert "a new slot opens it with this host's key" in restored.stdout
+    assert bare_machine.run(["sha256sum", ROOT_KEY]).stdout != before
+    restart(bare_machine)
+    assert get(bare_machine, "a").stdout.strip() == "acknowledged"
+    assert bare_machine.run(["keybearer", "setup"]).stdout == "nothing to do: this host is set up\n"
+
+
+def test_a_damaged_record_is_named_with_its_cure(host: Machine) -> None:
+    """And the cure, typed as it is printed, is one."""
+    keep(host, "broken", value="x")
+    host.run(["systemctl", "stop", UNIT])
+    copy = host.folder / "store.db"
+    host.copy_out(f"{STATE}/store.db", copy)
+    with contextlib.closing(sqlite3.connect(copy)) as db:
+        db.execute("PRAGMA journal_mode = DELETE")
+        db.execute("UPDATE versions SET data = zeroblob(60) WHERE path = 'kv/broken'")
+        db.commit()
+    host.copy_in(copy, f"{STATE}/store.db", 0o600)
+    host.run(["chown", "keybearer-local:", f"{STATE}/store.db"])
+    restart(host)
+    rotated = host.run(["keybearer", "store", "rotate-key"], check=False)
+    assert rotated.returncode == 3
+    cure = re.search(r"take it away: (keybearer secret destroy \S+ version=1)", rotated.stderr)
+    assert cure, rotated.stderr
+    host.run(cure[1].rstrip(";"))
+    host.run(["keybearer", "store", "rotate-key"])
     assert get(host, "a").stdout.strip() == "acknowledged"
 
 

@@ -582,6 +582,36 @@ static void keys_are_rotated_and_backups_come_back_while_it_runs(void **state)
         assert_admin(&p, KB_E_OK, "secret", "get", "s49");
 }
 
+/* Whether the answer of a restore says that the credential of this host opens it at the next start. */
+static const char *restored_opens(const char *secret)
+{
+        static char opens[8];
+        _cleanup_call_ struct kb_call call = {};
+        struct kb_list row;
+
+        assert_int_equal(secret ? admin_ask(&p, &call, &row, "store", "restore", "", "secret", secret, NULL)
+                                : admin_ask(&p, &call, &row, "store", "restore", "", NULL),
+                         KB_E_OK);
+        snprintf(opens, sizeof(opens), "%s", pair_of(row, "opens-at-start"));
+        return opens;
+}
+
+static void a_restore_says_whether_this_host_can_open_it(void **state)
+{
+        _cleanup_writer_ struct kb_writer backup = kb_writer_init(64 * 1024 * 1024);
+        char code[64], other[64];
+
+        init_store(code, sizeof(code));
+        assert_int_equal(long_work("backup", NULL, &backup), KB_E_OK);
+        upload(&backup);
+        assert_string_equal(restored_opens(NULL), "yes");
+        assert_int_equal(program_stop(&p, SIGTERM), 0);
+        program_make(&p);
+        init_store(other, sizeof(other));
+        upload(&backup);
+        assert_string_equal(restored_opens(code), "no");
+}
+
 static void a_new_host_takes_the_backup_of_a_dead_one(void **state)
 {
         _cleanup_writer_ struct kb_writer nothing = kb_writer_init(1),
@@ -624,6 +654,7 @@ int main(void)
                         a_thousand_logins_are_answered_or_told_busy_while_units_are_served, start, stop),
                 cmocka_unit_test_setup_teardown(keys_are_rotated_and_backups_come_back_while_it_runs, start,
                                                 stop),
+                cmocka_unit_test_setup_teardown(a_restore_says_whether_this_host_can_open_it, start, stop),
                 cmocka_unit_test_setup_teardown(a_new_host_takes_the_backup_of_a_dead_one, start, stop),
                 cmocka_unit_test_setup_teardown(hello_keeps_what_proves_the_database_new, start, stop),
         };

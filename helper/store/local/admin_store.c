@@ -174,9 +174,29 @@ static int restore_step(void *state, struct kb_progress_record *progress)
         return kb_restore_step(state, &progress->done, &progress->total);
 }
 
+/* Whether the credential of this process opens what was restored: it will be handed the same at its next
+ * start. */
+static bool opens_at_start(struct kb_local *l)
+{
+        uint8_t seed[KB_SLOT_SEED_SIZE];
+        char slot[65];
+        int r = kb_service_credential(secure_getenv("CREDENTIALS_DIRECTORY"), slot, seed);
+
+        if (r >= 0)
+                r = kb_slot_opens(l, slot, seed);
+        kb_wipe(seed, sizeof(seed));
+        return r > 0;
+}
+
 static enum kb_error restore_finish(void *state, struct kb_admin_call *call)
 {
-        return kb_restore_finish(state, call->now, &call->problem);
+        enum kb_error error = kb_restore_finish(state, call->now, &call->problem);
+
+        if (error != KB_E_OK)
+                return error;
+        kb_rows_text(&call->rows, "opens-at-start", opens_at_start(call->service->local) ? "yes" : "no");
+        kb_rows_next(&call->rows);
+        return KB_E_OK;
 }
 
 static void restore_free(void *state)

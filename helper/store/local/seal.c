@@ -289,6 +289,23 @@ int kb_slot_each(struct kb_local *l, int (*each)(const struct kb_slot *slot, voi
         return r;
 }
 
+int kb_slot_opens(struct kb_local *l, const char *name, const uint8_t seed[KB_SLOT_SEED_SIZE])
+{
+        _cleanup_query_ struct kb_query q = {};
+        uint64_t generation = kb_keyring_newest(l->keys);
+        uint8_t root[KB_KEY_SIZE];
+        int r = kb_db_query(l->db, &q, "SELECT box, mac FROM boxes WHERE slot = ? AND generation = ?", "su",
+                            name, generation);
+
+        if (r >= 0)
+                r = kb_query_next(&q);
+        if (r > 0)
+                r = kb_slot_open_box(name, generation, kb_query_blob(&q, 0), kb_query_blob(&q, 1), seed,
+                                     root) >= 0;
+        kb_wipe(root, sizeof(root));
+        return r;
+}
+
 /* All generations that this slot has a box of: two while keys are being rotated. */
 static int open_boxes(struct kb_local *l, const char *name, const uint8_t *seed)
 {

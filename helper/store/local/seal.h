@@ -60,6 +60,9 @@ int kb_slot_each(struct kb_local *l, int (*each)(const struct kb_slot *slot, voi
 enum kb_error kb_slot_unseal(struct kb_local *l, const char *name, const uint8_t seed[KB_SLOT_SEED_SIZE],
                              uint64_t now, struct kb_problem *problem);
 
+/* Whether this seed opens the newest root key of a slot. 1, 0, or what the database says. */
+int kb_slot_opens(struct kb_local *l, const char *name, const uint8_t seed[KB_SLOT_SEED_SIZE]) _must_check_;
+
 /* Opens one box: the root key of a generation, with the seed of the slot. -EBADMSG. */
 int kb_slot_open_box(const char *name, uint64_t generation, struct kb_span box, struct kb_span mac,
                      const uint8_t seed[KB_SLOT_SEED_SIZE], uint8_t ret_root[KB_KEY_SIZE]) _must_check_;

@@ -152,6 +152,8 @@ static int converse(int n, const struct pam_message **messages, struct pam_respo
 
 /* --- a visit --- */
 
+const char *pam_world_module = "pam_keybearer_test.so";
+
 static char module_path[512];
 
 static void find_module(void)
@@ -160,7 +162,7 @@ static void find_module(void)
         _cleanup_free_ char *absolute = realpath(top ? top : ".", NULL);
 
         assert_non_null(absolute);
-        snprintf(module_path, sizeof(module_path), "%s/tests/module/pam_keybearer_test.so", absolute);
+        snprintf(module_path, sizeof(module_path), "%s/tests/module/%s", absolute, pam_world_module);
 }
 
 static void write_service(const char *service, const char *arguments)

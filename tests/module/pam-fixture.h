@@ -57,6 +57,13 @@ struct visit {
         unsigned delay; /* that the module asked for */
 };
 
+/* The module's name in tests/module of the build; before pam_world_make() it may be set to another one. */
+extern const char *pam_world_module;
+
+/* In a program that loads pam_keybearer_faulty.so: whether this call of the module to `call` fails, with
+ * errno set. */
+bool pam_world_fails(const char *call);
+
 /* For cmocka: the folder with everything in it. */
 int pam_world_make(void **state);
 int pam_world_remove(void **state);

@@ -279,3 +279,41 @@ def test_another_source_lets_nobody_of_ours_in(host: Machine, elsewhere: None) -
                     assert any(word in said for word in words), f"{what}, {state.__name__}, {user}: {said}"
                 assert "done" in account(host, "cron", "lea")
             host.run("cp /root/nsswitch.conf /etc/nsswitch.conf; mv /var/lib/keybearer/nss.aside /var/lib/keybearer/nss", check=False)
+
+
+def test_what_was_shown_counts_on_every_way_through_sshd(host: Machine) -> None:
+    """sshd checks passwords itself or, asked by PAM, in a child of its own: both ways the rule's factor was shown."""
+    host.run("keybearer user add kim --password-stdin && keybearer rule add shown who=kim factor=password service=sshd", input=f"{PASSWORD}\n")
+    host.run("rm -f /root/key && ssh-keygen -q -t ed25519 -N '' -f /root/key && cp /root/key.pub /etc/ssh/keys")
+    key = f"{SSH} -i /root/key -o PreferredAuthentications=publickey kim@localhost id -un"
+    try:
+        for way in ("PasswordAuthentication yes\nKbdInteractiveAuthentication no", "PasswordAuthentication no\nKbdInteractiveAuthentication yes"):
+            host.write("/etc/ssh/sshd_config.d/ways.conf", f"AuthorizedKeysFile /etc/ssh/keys\n{way}\n")
+            host.run("systemctl restart ssh")
+            assert ssh(host, "kim"), way
+            assert not ssh(host, "kim", "something else"), way
+            assert host.run(key, check=False).returncode != 0, way
+    finally:
+        host.run("rm /etc/ssh/sshd_config.d/ways.conf; systemctl restart ssh")
+    assert "factor-missing" in host.run("keybearer audit show user=kim event=account-refused").stdout
+
+
+def test_a_password_that_has_to_be_changed(host: Machine) -> None:
+    """Jobs run, the console asks for a new one, and then it is as before."""
+    new = "quite another sentence"
+    host.run("keybearer user set ana change-password=yes")
+    assert "account management done" in account(host, "cron", "ana")
+    assert not ssh(host, "ana")  # a command without a terminal: nobody could type
+    said = host.dialogue("exec login ana", ("assword", PASSWORD), ("urrent", PASSWORD), ("New", new), ("Retype", new),
+                         (r"[$#] $", "echo I am $(id -un); exit"), timeout=60).stdout
+    assert "I am ana" in said
+    assert ssh(host, "ana", new)
+    host.run("keybearer user passwd ana --password-stdin", input=f"{PASSWORD}\n")
+
+
+def test_a_screen_lock_asks_for_its_own_person_only(host: Machine) -> None:
+    """What runs as the person may check that person's password, and nobody else's."""
+    own = host.run("pamtester sshd ana authenticate acct_mgmt", user="ana", input=f"{PASSWORD}\n", check=False)
+    assert own.returncode == 0, own.stderr
+    assert host.run("pamtester sshd ana authenticate", user="ana", input="wrong\n", check=False).returncode != 0
+    assert host.run("pamtester sshd ana authenticate", user="bea", input=f"{PASSWORD}\n", check=False).returncode != 0

@@ -240,6 +240,7 @@ static int ask_store(struct check *c, struct kb_attempt *a, const struct kb_pers
                                       .verb = a->stage == KB_ATTEMPT_PASSWORD ? KB_VERB_store_authenticate
                                                                               : KB_VERB_store_continue,
                                       .usec = c->broker->config->store_usec,
+                                      .priority = KB_PRIORITY_ROOT,
                                       .done = on_store,
                                       .userdata = c,
                               });

@@ -94,6 +94,7 @@ static void ask_store(struct change *c)
                                              .store = c->store,
                                              .verb = KB_VERB_change_secret,
                                              .usec = c->broker->config->store_usec,
+                                             .priority = KB_PRIORITY_ROOT,
                                              .done = on_changed,
                                              .userdata = c,
                                      }) < 0) {

@@ -213,6 +213,8 @@ static int start(struct kb_store_call *c)
         if (r >= 0)
                 r = sd_event_add_io(c->is.event, &c->io, c->fd, EPOLLIN | EPOLLOUT, on_io, c);
         if (r >= 0)
+                r = sd_event_source_set_priority(c->io, c->is.priority);
+        if (r >= 0)
                 r = sd_event_add_time_relative(c->is.event, &c->timer, CLOCK_MONOTONIC, c->is.usec, 0,
                                                on_timeout, c);
         if (r >= 0)

@@ -32,7 +32,8 @@ struct kb_store_request {
         const char *dir;   /* KB_STORES_DIR; tests have their own */
         const char *store; /* its name */
         uint32_t verb;
-        uint64_t usec; /* how long it may take in all */
+        uint64_t usec;    /* how long it may take in all */
+        int64_t priority; /* of its events on the loop: see helper/server/server.h */
         kb_store_done done;
         kb_store_progress progress; /* may be NULL */
         void *userdata;

@@ -28,6 +28,7 @@ struct kb_request {
         int fd;
         sd_event_source *io;
         sd_event_source *timer;
+        sd_event_source *turn; /* of one of a crowd, to be served */
         uint64_t usec;  /* how long the peer may take to send its request, and then to read its answer */
         bool unread;    /* the peer lets its answer lie; the timer runs */
         bool abandoned; /* the peer hung up while a handler owes the answer */
@@ -52,6 +53,7 @@ void kb_request_free(struct kb_request *q)
         q->host.ended(q, q->host.owner);
         sd_event_source_disable_unref(q->io);
         sd_event_source_disable_unref(q->timer);
+        sd_event_source_disable_unref(q->turn);
         if (q->fd >= 0)
                 close(q->fd);
         if (q->peer.pidfd >= 0)
@@ -116,6 +118,25 @@ static const struct kb_dispatch *find_handler(const struct kb_request *q)
         return NULL;
 }
 
+/* Fields and caller have been checked. */
+static int on_turn(sd_event_source *source, void *userdata)
+{
+        struct kb_request *q = userdata;
+
+        find_handler(q)->handler(q, q->host.context); /* may have freed q */
+        return 0;
+}
+
+/* Without memory for it there is no turn: served at once is better than never. */
+static bool wait_for_turn(struct kb_request *q)
+{
+        if (sd_event_add_defer(q->host.event, &q->turn, on_turn, q) >= 0 &&
+            sd_event_source_set_priority(q->turn, KB_PRIORITY_LAST) >= 0)
+                return true;
+        q->turn = sd_event_source_disable_unref(q->turn);
+        return false;
+}
+
 static void serve(struct kb_request *q)
 {
         const struct kb_dispatch *row;
@@ -149,6 +170,8 @@ static void serve(struct kb_request *q)
                                 kb_verb_name(q->frame.verb));
                 return;
         }
+        if (row->crowds && wait_for_turn(q))
+                return;
         row->handler(q, q->host.context); /* may have freed q */
 }
 

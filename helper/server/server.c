@@ -9,9 +9,8 @@
 #include "common/clock.h"
 #include "helper/server/request.h"
 
-#define MAX_LISTENERS  8
-#define CROWD_PRIORITY 10 /* of the socket that everybody may use: root's requests go first */
-#define PAUSE_USEC     (100 * KB_USEC_PER_MSEC) /* when descriptors are out, before we try again */
+#define MAX_LISTENERS 8
+#define PAUSE_USEC    (100 * KB_USEC_PER_MSEC) /* when descriptors are out, before we try again */
 
 struct listener {
         struct kb_server *server;
@@ -93,7 +92,14 @@ static void pause_accepting(struct listener *l)
 
 static int64_t priority(const struct listener *l)
 {
-        return l->is.caller == KB_CALLER_SELF ? CROWD_PRIORITY : SD_EVENT_PRIORITY_NORMAL;
+        switch (l->is.caller) {
+        case KB_CALLER_SELF:
+                return KB_PRIORITY_CROWD;
+        case KB_CALLER_ROOT:
+                return KB_PRIORITY_ROOT;
+        default:
+                return SD_EVENT_PRIORITY_NORMAL;
+        }
 }
 
 static int on_connection(sd_event_source *source, int listening, uint32_t events, void *userdata)

@@ -17,6 +17,15 @@
 struct kb_server;
 struct kb_request;
 
+/*
+ * What goes first on the loop: units and the stores' answers to them (SD_EVENT_PRIORITY_NORMAL), since
+ * systemd has begun a start already and counts; then root's programs, which bring the people; then
+ * everybody; last, what the verbs that come in crowds do.
+ */
+#define KB_PRIORITY_ROOT  5
+#define KB_PRIORITY_CROWD 10
+#define KB_PRIORITY_LAST  15
+
 /* Who is on the other end, as the kernel says (SO_PEERCRED; SO_PEERPIDFD where there is one). */
 struct kb_peer {
         pid_t pid;
@@ -30,6 +39,7 @@ typedef void (*kb_handler)(struct kb_request *request, void *context);
 struct kb_dispatch {
         uint32_t verb;
         kb_handler handler;
+        bool crowds; /* comes by the thousand at times: is served when nothing else is there to be served */
 };
 
 struct kb_listener {

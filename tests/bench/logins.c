@@ -7,8 +7,8 @@
  *
  *   turns  lets services take turns at whole logins; prints per login: service, microseconds in all, and of
  *          pam_authenticate()
- *   crowd  so many logins at once, a process each as with sshd; prints per login: the word for what it came
- *          to, and its microseconds; "hung" for one that has no answer when the seconds are over
+ *   crowd  so many logins at once, a process each as with sshd; prints "go", then per login: the word for
+ * what it came to, and its microseconds; "hung" for one that has no answer when the seconds are over
  */
 #include <err.h>
 #include <poll.h>
@@ -23,7 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CROWD_MAX 4096
+#define CROWD_MAX     4096
+#define READY_SECONDS 3 /* until each of them has read its configuration and loaded its modules */
 
 static char password[256];
 
@@ -56,18 +57,22 @@ static void do_not_wait(int code, unsigned usec, void *userdata)
 {
 }
 
-static struct result login(const char *service, const char *user, bool session)
+static pam_handle_t *start(const char *service, const char *user)
 {
-        struct result result = {.code = PAM_SYSTEM_ERR};
-        struct pam_conv conversation = {converse, NULL};
-        uint64_t begun = now_usec();
+        static const struct pam_conv conversation = {converse, NULL};
         pam_handle_t *pamh;
 
         if (pam_start(service, user, &conversation, &pamh) != PAM_SUCCESS)
                 errx(1, "pam_start");
         pam_set_item(pamh, PAM_FAIL_DELAY, (const void *)do_not_wait);
         pam_set_item(pamh, PAM_TTY, "load");
-        result.auth = now_usec();
+        return pamh;
+}
+
+static struct result login(pam_handle_t *pamh, bool session)
+{
+        struct result result = {.auth = now_usec()};
+
         result.code = pam_authenticate(pamh, 0);
         result.auth = now_usec() - result.auth;
         if (result.code == PAM_SUCCESS)
@@ -78,7 +83,6 @@ static struct result login(const char *service, const char *user, bool session)
                         result.code = pam_close_session(pamh, 0);
         }
         pam_end(pamh, result.code);
-        result.total = now_usec() - begun;
         return result;
 }
 
@@ -99,8 +103,10 @@ static int turns(int argc, char **argv)
                 for (int i = 1; i < argc; i++) {
                         char *service;
                         const char *user = user_of(argv[i], &service);
-                        struct result result = login(service, user, true);
+                        uint64_t begun = now_usec();
+                        struct result result = login(start(service, user), true);
 
+                        result.total = now_usec() - begun;
                         if (result.code != PAM_SUCCESS)
                                 errx(1, "%s: %s", argv[i], pam_strerror(NULL, result.code));
                         printf("%s %llu %llu\n", service, (unsigned long long)result.total,
@@ -141,36 +147,49 @@ static void collect(int from, unsigned count, uint64_t seconds)
                 printf("hung %llu\n", (unsigned long long)(seconds * 1000000));
 }
 
+/* One of the crowd: stands ready until everybody does, and comes in. */
+static _Noreturn void be_one(pam_handle_t *pamh, int go, int results)
+{
+        struct result result;
+        uint64_t begun;
+        char byte;
+
+        (void)!read(go, &byte, 1);
+        begun = now_usec();
+        result = login(pamh, false);
+        result.total = now_usec() - begun;
+        _exit(write(results, &result, sizeof(result)) == sizeof(result) ? 0 : 1);
+}
+
 static int crowd(int argc, char **argv)
 {
+        static pid_t children[CROWD_MAX];
         unsigned long count = strtoul(argv[0], NULL, 10);
         int go[2], results[2];
-        char byte;
 
         if (count > CROWD_MAX || pipe(go) < 0 || pipe(results) < 0)
                 err(1, "a crowd of %lu", count);
         for (unsigned long i = 0; i < count; i++) {
                 char *service;
                 const char *user = user_of(argv[2 + i % (unsigned)(argc - 2)], &service);
-                pid_t child = fork();
 
-                if (child < 0)
+                children[i] = fork();
+                if (children[i] < 0)
                         err(1, "fork");
-                if (child == 0) {
-                        struct result result;
-
+                if (children[i] == 0) {
                         close(go[1]);
-                        (void)!read(go[0], &byte, 1); /* until everybody is there */
-                        result = login(service, user, false);
-                        _exit(write(results[1], &result, sizeof(result)) == sizeof(result) ? 0 : 1);
+                        be_one(start(service, user), go[0], results[1]);
                 }
                 free(service);
         }
-        close(go[1]);
         close(results[1]);
+        sleep(READY_SECONDS);
+        printf("go\n");
+        fflush(stdout);
+        close(go[1]);
         collect(results[0], (unsigned)count, strtoul(argv[1], NULL, 10));
-        signal(SIGTERM, SIG_IGN);
-        kill(0, SIGTERM);
+        for (unsigned long i = 0; i < count; i++)
+                kill(children[i], SIGKILL); /* those that hang */
         while (wait(NULL) > 0)
                 ;
         return 0;

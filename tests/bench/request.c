@@ -2,15 +2,15 @@
 /*
  * usage: request serve SOCKET SIZE
  *        request ask UNIT ID ROUNDS CALLS SOCKET...
- *        request once UNIT SOCKET ID...
+ *        request once PAUSE UNIT SOCKET ID...
  *        request ready
  *
  * The road of one credential, as systemd asks for it: bind a name, connect, read to the end.
  *
  *   serve  the floor: answers everybody at once with so many bytes, and looks at nothing
  *   ask    lets sockets take turns; prints the median and the 95th percentile of each turn, in ns
- *   once   asks for each credential once; prints how many bytes came
- *   ready  tells systemd that it is ready, and waits: what the start of any service costs
+ *   once   asks for each credential once, so many ms apart; prints how many bytes came, and after how many
+ * ns ready  tells systemd that it is ready, and waits: what the start of any service costs
  */
 #include <err.h>
 #include <errno.h>
@@ -139,10 +139,17 @@ static int ask_in_turns(int argc, char **argv)
 
 static int ask_once(int argc, char **argv)
 {
-        struct sockaddr_un to = address_of(argv[1]);
+        struct sockaddr_un to = address_of(argv[2]);
+        useconds_t pause_usec = (useconds_t)strtoul(argv[0], NULL, 10) * 1000;
 
-        for (int i = 2; i < argc; i++)
-                printf("%zu\n", ask(argv[0], argv[i], &to));
+        for (int i = 3; i < argc; i++) {
+                uint64_t begun = now_nsec();
+                size_t size = ask(argv[1], argv[i], &to);
+
+                printf("%zu %llu\n", size, (unsigned long long)(now_nsec() - begun));
+                fflush(stdout);
+                usleep(pause_usec);
+        }
         return 0;
 }
 
@@ -165,7 +172,7 @@ int main(int argc, char **argv)
                 return serve(argv + 2);
         if (strcmp(what, "ask") == 0 && argc >= 7)
                 return ask_in_turns(argc - 2, argv + 2);
-        if (strcmp(what, "once") == 0 && argc >= 5)
+        if (strcmp(what, "once") == 0 && argc >= 6)
                 return ask_once(argc - 2, argv + 2);
         if (strcmp(what, "ready") == 0 && argc == 2)
                 return be_ready();

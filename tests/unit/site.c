@@ -47,7 +47,7 @@ static void on_fetch(struct kb_request *q, void *context)
 static const struct kb_dispatch table[] = {
         {KB_VERB_account, on_account},
         {KB_VERB_change_password, on_change_password},
-        {KB_VERB_status, on_status},
+        {KB_VERB_status, on_status, .crowds = true},
         {KB_VERB_fetch, on_fetch},
 };
 

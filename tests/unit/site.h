@@ -7,7 +7,7 @@
  *
  *   account           at once: the rule is the service of the request
  *   change_password   when the test answers site.owed[]
- *   status            an answer that is larger than it may be
+ *   status            when nothing else is to be served: an answer that is larger than it may be
  *   fetch             never: it is not for these sockets
  */
 

@@ -158,19 +158,74 @@ static void the_silent_do_not_hold_up_the_stop(void **state)
         close(silent);
 }
 
+static struct kb_writer ask_status(void)
+{
+        struct kb_writer w = kb_writer_init(SITE_REQUEST);
+
+        kb_frame_begin_request(&w, KB_VERB_status);
+        assert_ok(kb_frame_end(&w));
+        return w;
+}
+
 static void an_answer_too_large_is_an_error_of_ours(void **state)
 {
         struct site *site = *state;
-        _cleanup_writer_ struct kb_writer w = kb_writer_init(SITE_REQUEST);
-        _cleanup_close_ int fd = -1;
+        _cleanup_close_ int fd = site_connect(site, SITE_ROOT);
 
         if (geteuid() != 0)
                 skip(); /* status is for root alone */
-        fd = site_connect(site, SITE_ROOT);
-        kb_frame_begin_request(&w, KB_VERB_status);
-        assert_ok(kb_frame_end(&w));
-        site_send(fd, w.data, w.size);
+        site_send_frame(fd, ask_status());
         assert_int_equal(site_answer(site, fd, NULL), KB_E_INTERNAL);
+}
+
+static void what_comes_in_crowds_is_served_last(void **state)
+{
+        struct site *site = *state;
+        _cleanup_close_ int first = site_connect(site, SITE_ROOT);
+        _cleanup_close_ int second = site_connect(site, SITE_CROWD);
+
+        if (geteuid() != 0)
+                skip();
+        site_send_frame(first, ask_status());
+        site_send_frame(second, site_account("sshd"));
+        site_run(site);
+        assert_int_equal(site->n_handled, 2);
+        assert_memory_equal(site->handled, "cr", 2);
+        assert_int_equal(site_answer(site, first, NULL), KB_E_INTERNAL);
+        assert_int_equal(site_answer(site, second, NULL), KB_E_OK);
+}
+
+/* Two turns of the loop: it is accepted, and read. */
+static void wait_for_its_turn(struct site *site, int fd)
+{
+        site_send_frame(fd, ask_status());
+        for (unsigned i = 0; i < 2; i++)
+                assert_true(sd_event_run(site->event, 0) > 0);
+        assert_int_equal(kb_server_pending(site->server), 1);
+        assert_int_equal(site->n_handled, 0);
+}
+
+static void who_goes_before_their_turn_is_served_all_the_same(void **state)
+{
+        struct site *site = *state;
+        int fd = site_connect(site, SITE_ROOT);
+
+        if (geteuid() == 0)
+                wait_for_its_turn(site, fd);
+        close(fd);
+        site_run(site);
+        assert_int_equal(site->n_handled, geteuid() == 0);
+        assert_int_equal(kb_server_pending(site->server), 0);
+        site_assert_serves(site, SITE_CROWD);
+}
+
+static void a_server_may_end_before_everybody_had_their_turn(void **state)
+{
+        struct site *site = *state;
+        _cleanup_close_ int fd = site_connect(site, SITE_ROOT);
+
+        if (geteuid() == 0)
+                wait_for_its_turn(site, fd);
 }
 
 static void a_server_without_room_for_a_listener_says_so(void **state)
@@ -200,6 +255,9 @@ int main(void)
                 PATIENT(who_came_before_the_stop_is_served),
                 PATIENT(the_silent_do_not_hold_up_the_stop),
                 TEST(an_answer_too_large_is_an_error_of_ours),
+                TEST(what_comes_in_crowds_is_served_last),
+                TEST(who_goes_before_their_turn_is_served_all_the_same),
+                TEST(a_server_may_end_before_everybody_had_their_turn),
                 TEST(a_server_without_room_for_a_listener_says_so),
         };
 

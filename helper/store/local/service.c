@@ -16,7 +16,7 @@
 #include "helper/store/local/seal.h"
 
 #define ROOT_KEY_CREDENTIAL "root-key"
-#define THREADS             2
+#define THREADS_MAX         4 /* 16 MiB each while they hash */
 #define NICE                10
 #define RETRY_USEC          KB_USEC_PER_SEC
 #define RECENT              1024
@@ -93,6 +93,17 @@ static int on_tidy(sd_event_source *source, uint64_t now, void *userdata)
         return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+/*
+ * Hashing takes all of a processor for as long as it lasts. One stays free: whoever waits for a secret, of
+ * this store or of any other process, waits for each step of the way behind what runs there.
+ */
+static unsigned threads(void)
+{
+        long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+        return processors <= 2 ? 1 : processors > THREADS_MAX ? THREADS_MAX : (unsigned)processors - 1;
+}
+
 int kb_service_new(struct kb_service **ret, sd_event *event, const char *folder, const char *credentials)
 {
         _cleanup_(kb_service_freep) struct kb_service *s = calloc(1, sizeof(*s));
@@ -101,7 +112,7 @@ int kb_service_new(struct kb_service **ret, sd_event *event, const char *folder,
         if (!s)
                 return -ENOMEM;
         s->event = event;
-        r = kb_pool_new(&s->pool, event, THREADS, NICE);
+        r = kb_pool_new(&s->pool, event, threads(), NICE);
         if (r >= 0)
                 r = sd_event_add_time_relative(event, &s->tidy, CLOCK_MONOTONIC, TIDY_USEC, TIDY_USEC / 10,
                                                on_tidy, s);

@@ -260,7 +260,7 @@ static void status(struct kb_request *request, void *context)
 
 const struct kb_dispatch kb_local_dispatch[] = {
         {KB_VERB_hello, hello},
-        {KB_VERB_store_authenticate, kb_local_authenticate},
+        {KB_VERB_store_authenticate, kb_local_authenticate, .crowds = true},
         {KB_VERB_change_secret, kb_local_change_secret},
         {KB_VERB_directory, kb_local_directory},
         {KB_VERB_fetch, fetch},

@@ -180,15 +180,12 @@ int kb_log_fd(const struct kb_log *log)
         return log->done_fd;
 }
 
-static void deliver(struct kb_log *log, struct item *item)
+static void deliver(struct item *item)
 {
-        const struct kb_log_options *o = &log->commit.options;
         char line[KB_ANCHOR_LINE_MAX];
 
         if (item->is_anchor) {
                 kb_anchor_format(&item->anchor, line);
-                if (item->r == 0 && o->anchored)
-                        o->anchored(line, o->userdata);
                 if (item->anchor_done)
                         item->anchor_done(item->r, item->r == 0 ? line : NULL, item->userdata);
         } else if (item->done) {
@@ -208,7 +205,7 @@ void kb_log_dispatch(struct kb_log *log)
         push_front(&done, &log->done);
         pthread_mutex_unlock(&log->mutex);
         while ((item = pop(&done))) {
-                deliver(log, item);
+                deliver(item);
                 item_free(item);
         }
 }
@@ -307,13 +304,6 @@ static void commit_anchors(struct kb_log *log, struct queue *asked, uint64_t now
         if (asked->n == 0 && !kb_commit_anchor_due(&log->commit, now))
                 return;
         r = kb_commit_anchor(&log->commit, now, &anchor);
-        if (asked->n == 0) {
-                item = calloc(1, sizeof(*item));
-                if (!item)
-                        return; /* nobody hears of this one; the next one says as much and more */
-                item->is_anchor = true;
-                push(asked, item);
-        }
         pthread_mutex_lock(&log->mutex);
         log->written = log->commit.tail.next - 1;
         while ((item = pop(asked))) {

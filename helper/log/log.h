@@ -32,11 +32,6 @@ struct kb_log_options {
         uint64_t anchor_age;     /* and after so many usec, if there was a record; 10 min */
         bool start_over;         /* leave a damaged file as it is and begin a new one beside it */
         uint64_t (*now)(void);   /* kb_now_realtime(); a test brings its own */
-
-        /* Called by kb_log_dispatch() for every anchor, to send it where root of this host cannot change it.
-         */
-        void (*anchored)(const char *line, void *userdata);
-        void *userdata;
 };
 
 /*

@@ -48,14 +48,6 @@ struct kb_held *kb_grants_find(const struct kb_grants *grants, enum kb_consumer 
         return NULL;
 }
 
-bool kb_grants_lives(const struct kb_grants *grants, enum kb_consumer consumer, const char *name)
-{
-        for (size_t i = 0; i < grants->n_held; i++)
-                if (is(grants->held[i], consumer, name) && !grants->held[i]->grant.ended)
-                        return true;
-        return false;
-}
-
 struct kb_held *kb_grants_find_id(const struct kb_grants *grants, uint64_t id)
 {
         for (size_t i = 0; i < grants->n_held; i++)

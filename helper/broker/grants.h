@@ -53,8 +53,6 @@ int kb_grants_replay(struct kb_grants *grants, const char *log_dir);
 /* NULL when there is none. */
 struct kb_held *kb_grants_find(const struct kb_grants *grants, enum kb_consumer consumer, const char *name,
                                const char *instance, const char *credential);
-/* Whether this consumer holds anything that was not taken back. */
-bool kb_grants_lives(const struct kb_grants *grants, enum kb_consumer consumer, const char *name);
 struct kb_held *kb_grants_find_id(const struct kb_grants *grants, uint64_t id);
 
 /*

@@ -323,6 +323,7 @@ static void what_the_invocation_before_had_is_gone_with_it(void **state)
         world_ask(&asked, "web-tls");
         world_commit();
         assert_int_equal(world_calls(), 2);
+        kb_issue_cancel(asked.issue);
 }
 
 /* Nobody is shown an empty secret: neither by systemd nor in the folder. */

@@ -19,6 +19,7 @@
 
 struct kb_broker broker;
 struct world_faults world_faults;
+bool world_renewable;
 
 static const struct kb_config_trust trust = {.owner = 0};
 
@@ -40,6 +41,12 @@ static struct {
 
         struct kb_store_call *calls[MANY];
         unsigned n_calls;
+
+        struct live {
+                char id[64];
+                uint64_t ends;
+        } leases[4 * MANY];
+        unsigned n_leases;
 
         struct fact {
                 kb_systemd_facts_done done;
@@ -84,6 +91,41 @@ const char *world_trace(void)
                 *(ret) = (list)[0];                                                                         \
                 memmove(&(list)[0], &(list)[1], --(n) * sizeof((list)[0]));                                 \
         } while (0)
+
+/* --- memory --- */
+
+/* What the world itself needs does not fail: between hold() and go_on(). */
+static unsigned held_back;
+
+static void hold(void)
+{
+        held_back = world_faults.memory;
+        world_faults.memory = 0;
+}
+
+static void go_on(void)
+{
+        world_faults.memory = held_back;
+}
+
+static bool memory_fails(void)
+{
+        return world_faults.memory > 0 && --world_faults.memory == 0;
+}
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size)
+{
+        return memory_fails() ? NULL : __real_calloc(n, size);
+}
+
+char *__real_strdup(const char *s);
+char *__wrap_strdup(const char *s);
+char *__wrap_strdup(const char *s)
+{
+        return memory_fails() ? NULL : __real_strdup(s);
+}
 
 /* --- the clock, and timers on it --- */
 
@@ -171,7 +213,9 @@ static int take_record(const struct kb_event *event, bool waited, kb_log_done do
         assert_true(world.n_records < MANY);
         *r = (struct record){.id = event->id, .waited = waited, .done = done, .userdata = userdata};
         r->fields = kb_writer_init(65536);
+        hold();
         kb_event_put(&r->fields, event);
+        go_on();
         assert_ok(kb_writer_end(&r->fields));
         return 0;
 }
@@ -197,12 +241,14 @@ void world_commit(void)
 
                 TAKE(world.records, world.n_records, &r);
                 fails = r.waited && world_faults.commit < 0;
+                hold();
                 assert_ok(kb_event_get(KB_SPAN(r.fields.data, r.fields.size), &event));
                 event.id = r.id;
                 if (!fails) {
                         assert_ok(kb_ledger_fold(&world.ledger, ++world.sequence, &event));
                         trace(kb_event_info(r.id)->word, event.lease ? event.lease : "");
                 }
+                go_on();
                 if (r.done)
                         r.done(fails ? world_faults.commit : 0, world.sequence, r.userdata);
                 kb_writer_done(&r.fields);
@@ -223,6 +269,36 @@ int __wrap_kb_ledger_load(struct kb_ledger *ret, const char *dir)
         return 0;
 }
 
+/* --- the store's own books --- */
+
+static void open_lease(const char *id, uint64_t ttl)
+{
+        struct live *l = &world.leases[world.n_leases];
+
+        if (ttl == 0)
+                return;
+        assert_true(world.n_leases < KB_ARRAY_SIZE(world.leases));
+        world.n_leases++;
+        snprintf(l->id, sizeof(l->id), "%s", id);
+        l->ends = world.now + ttl * SEC;
+}
+
+static void close_lease(const char *id)
+{
+        for (unsigned i = 0; i < world.n_leases; i++)
+                if (strcmp(world.leases[i].id, id) == 0)
+                        world.leases[i] = world.leases[--world.n_leases];
+}
+
+unsigned world_live_leases(void)
+{
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < world.n_leases; i++)
+                n += world.leases[i].ends > world.now;
+        return n;
+}
+
 /* --- the store --- */
 
 struct kb_store_call {
@@ -230,6 +306,7 @@ struct kb_store_call {
         struct kb_writer fields;
         char what[512];
         void *taken;
+        bool broken; /* there was no memory for what it should say */
 };
 
 static void call_free(struct kb_store_call *c)
@@ -242,7 +319,9 @@ int kb_store_call_new(struct kb_store_call **ret, const struct kb_store_request 
 {
         if (world_faults.no_calls)
                 return -ENOMEM;
-        *ret = calloc(1, sizeof(**ret));
+        if (memory_fails())
+                return -ENOMEM;
+        *ret = __real_calloc(1, sizeof(**ret));
         assert_non_null(*ret);
         (*ret)->is = *request;
         (*ret)->fields = kb_writer_init(KB_FRAME_MAX);
@@ -263,6 +342,9 @@ void kb_store_call_start(struct kb_store_call *c)
 
         assert_true(world.n_calls < MANY);
         world.calls[world.n_calls++] = c;
+        c->broken = kb_writer_end(&c->fields) < 0;
+        if (c->broken)
+                return;
         if (c->is.verb == KB_VERB_fetch && kb_fetch_request_get(fields, &fetch) >= 0)
                 snprintf(c->what, sizeof(c->what), "fetch %s%s%s", fetch.path, fetch.version[0] ? "@" : "",
                          fetch.version);
@@ -321,7 +403,9 @@ static void answer(enum kb_error error, const char *text, struct kb_span fields)
 
         TAKE(world.calls, world.n_calls, &c);
         answered = c;
+        hold();
         c->taken = kb_secret_dup(fields);
+        go_on();
         assert_non_null(c->taken);
         c->is.done(&(struct kb_store_answer){.error = error,
                                              .text = text,
@@ -357,19 +441,42 @@ void world_fetched(const char *lease, uint64_t ttl, const char *const *pairs)
         _cleanup_list_ struct kb_list_builder fields = kb_list_builder_init(KB_FRAME_MAX / 2);
         _cleanup_writer_ struct kb_writer w = kb_writer_init(KB_FRAME_MAX);
 
+        hold();
         for (; pairs[0]; pairs += 2)
                 kb_list_add_text(&fields, pairs[0], pairs[1]);
         kb_fetch_reply_put(&w, &(struct kb_fetch_reply){
                                        .fields = kb_list_built(&fields),
                                        .lease = lease,
                                        .ttl = ttl,
+                                       .renewable = world_renewable,
                                        .version = "",
                                });
+        go_on();
+        open_lease(lease, ttl);
         answer(KB_E_OK, "", KB_SPAN(w.data, w.size));
+}
+
+void world_answer_any(void)
+{
+        static unsigned serial;
+        char id[32];
+
+        assert_true(world.n_calls > 0);
+        snprintf(id, sizeof(id), "any-%u", ++serial);
+        if (world.calls[0]->broken)
+                world_fail(KB_E_INTERNAL, "out of memory");
+        else if (world.calls[0]->is.verb == KB_VERB_fetch)
+                FETCHED(id, 3600, "password", "x");
+        else if (world.calls[0]->is.verb == KB_VERB_renew)
+                world_renewed(3600);
+        else
+                world_revoked();
 }
 
 void world_revoked(void)
 {
+        if (world.n_calls > 0)
+                close_lease(world.calls[0]->what + strlen("revoke "));
         answer(KB_E_OK, "", KB_SPAN("", 0));
 }
 
@@ -377,7 +484,9 @@ void world_renewed(uint64_t ttl)
 {
         _cleanup_writer_ struct kb_writer w = kb_writer_init(1024);
 
+        hold();
         kb_renew_reply_put(&w, &(struct kb_renew_reply){.ttl = ttl, .renewable = true});
+        go_on();
         answer(KB_E_OK, "", KB_SPAN(w.data, w.size));
 }
 
@@ -429,6 +538,11 @@ void world_facts(int r, bool notifies_reload)
         f.done(r, r < 0 ? NULL : &facts, f.userdata);
         while (fire_one())
                 ;
+}
+
+bool world_waits_for_facts(void)
+{
+        return world.n_facts > 0;
 }
 
 void world_job(int r)
@@ -509,17 +623,19 @@ int world_remove(void **state)
         return test_folder_remove(state);
 }
 
-/* The log goes first, and calls back what still waits for it; then everything else. */
 static void die(void)
 {
-        while (world.n_records > 0) {
+        world_faults = (struct world_faults){0};
+        kb_grants_free(broker.grants);
+        broker.grants = NULL;
+        while (world.n_records > 0) { /* whoever lent them gets them back */
                 struct record r;
 
                 TAKE(world.records, world.n_records, &r);
+                if (r.done)
+                        r.done(-ECANCELED, 0, r.userdata);
                 kb_writer_done(&r.fields);
         }
-        kb_grants_free(broker.grants);
-        broker.grants = NULL;
         assert_int_equal(world.n_calls, 0);
         while (world.n_facts > 0)
                 world_facts(-ECANCELED, false);
@@ -534,6 +650,8 @@ void world_begin(void)
         world.now = 1000 * SEC;
         world.trace[0] = '\0';
         world_faults = (struct world_faults){0};
+        world_renewable = false;
+        world.n_leases = 0;
         world_invocation(FIRST);
         broker = (struct kb_broker){.units_fd = open(test_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
         assert_ok(broker.units_fd);

@@ -22,11 +22,14 @@ extern struct kb_broker broker;
 
 /* What goes wrong from now on. */
 extern struct world_faults {
-        int log;       /* the log takes nothing that is waited for */
-        int commit;    /* it takes it, and cannot write it */
-        int systemd;   /* PID 1 cannot be asked */
-        bool no_calls; /* no memory for another call to a store */
+        int log;         /* the log takes nothing that is waited for */
+        int commit;      /* it takes it, and cannot write it */
+        int systemd;     /* PID 1 cannot be asked */
+        bool no_calls;   /* no memory for another call to a store */
+        unsigned memory; /* the how-manieth allocation from now on fails, and only that; 0 once it has */
 } world_faults;
+
+extern bool world_renewable; /* whether leases are, from now on */
 
 /* Of a group of tests: the folder that stands for /run/keybearer/units. */
 int world_make(void **state);
@@ -72,8 +75,12 @@ void world_fetched(const char *lease, uint64_t ttl, const char *const *pairs);
 void world_revoked(void);
 void world_renewed(uint64_t ttl);
 
+void world_answer_any(void);      /* as a store that can do everything: password=x */
+unsigned world_live_leases(void); /* that such a store has not revoked, and that have not ended */
+
 void world_commit(void); /* all records that the log has taken are on disk */
 void world_facts(int r, bool notifies_reload);
+bool world_waits_for_facts(void);
 void world_job(int r); /* reload, restart, signal, probe */
 unsigned world_jobs(void);
 

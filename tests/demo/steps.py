@@ -51,6 +51,25 @@ ExecReload=kill -HUP \\$MAINPID
 END
 keybearer unit add --allow web.service web-tls && systemctl start web"""
 
+ANA = """\
+printf 'several long words\\n' | keybearer user add ana --password-stdin
+keybearer rule add doors who=ana service=sshd
+install -d -o ana ~ana"""
+
+ANAS = """\
+printf 'ana_ro\\nhers alone\\n' | keybearer secret put kv/reports username password
+cat >/etc/keybearer/credentials.d/reports.conf <<END
+[Credential]
+Path=kv/reports
+[Allow]
+User=ana
+END
+mkdir -p /etc/keybearer/keybearer.conf.d
+printf '[Login]\\nLinger=3s\\n' >/etc/keybearer/keybearer.conf.d/linger.conf
+systemctl reload keybearerd"""
+
+AS_ANA = "sshpass -p 'several long words' ssh -q -o StrictHostKeyChecking=no ana@localhost"
+
 ON_THE_WIRE = "openssl s_client -connect localhost:443 </dev/null 2>/dev/null | openssl x509"
 
 STEPS: list[Chapter | Step] = [
@@ -96,6 +115,19 @@ STEPS: list[Chapter | Step] = [
          "keybearer ca show hosts | sed 's/^certificate: //' | openssl x509 >ca.pem\n"
          "openssl verify -crl_check -CAfile ca.pem -CRLfile /var/lib/keybearer/pki/hosts.crl first.pem",
          exit=2, says="certificate revoked"),
+
+    Chapter("A person logs in, and has what is hers"),
+    Step("ana, whom a rule lets in over ssh", ANA, check="getent passwd ana"),
+    Step("a credential for her, that stays for three seconds after her last session", ANAS),
+    Step("she logs in, and finds it",
+         f"{AS_ANA} 'echo $KEYBEARER_CREDENTIALS; cd $KEYBEARER_CREDENTIALS && grep . *'",
+         says="^/run/keybearer/users/65536/current$(.|\n)*^reports.password:hers alone$"),
+    Step("for a moment, in case that she comes back", "keybearer grant list | grep ana", says="reports"),
+    Step("to others the folder is closed",
+         "runuser -u nobody -- ls /run/keybearer/users/65536/current/", exit=2, says="Permission denied"),
+    Step("a few seconds later: revoked, and the folder is gone",
+         "while ls /run/keybearer/users/65536; do sleep 0.2; done >/dev/null 2>&1\nkeybearer audit show | grep 'reports of ana'",
+         says="was revoked", check="! keybearer grant list | grep ana"),
 
     Chapter("Who may not does not start"),
     Step("a unit that asks for the same, and is not named there", THIEF, exit=1,

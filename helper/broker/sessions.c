@@ -121,6 +121,7 @@ static int read_began(pid_t pid, uint64_t *ret)
 static int write_file(const struct kb_session *session)
 {
         _cleanup_writer_ struct kb_writer w = kb_writer_init(FILE_MAX), record = kb_writer_init(FILE_MAX);
+        int r;
 
         kb_session_record_put(&record, &(struct kb_session_record){
                                                .handle = session->handle,
@@ -132,8 +133,11 @@ static int write_file(const struct kb_session *session)
                                        });
         kb_write_u64(&w, session->leader_began);
         kb_write_bytes(&w, KB_SPAN(record.data, record.size), FILE_MAX);
-        if (kb_writer_end(&record) < 0 || kb_writer_end(&w) < 0)
-                return -EMSGSIZE;
+        r = kb_writer_end(&record);
+        if (r >= 0)
+                r = kb_writer_end(&w);
+        if (r < 0)
+                return r;
         return kb_file_write_at(session->owner->folder_fd, session->handle, KB_SPAN(w.data, w.size), 0600);
 }
 

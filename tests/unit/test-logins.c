@@ -283,12 +283,18 @@ static void listen_here(enum kb_caller caller, const char *path)
         assert_ok(kb_server_listen(broker.server, &listener));
 }
 
+static int open_users(void)
+{
+        mkdir(in_folder("users"), 0711);
+        return open(in_folder("users"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 static void start(void)
 {
         struct kb_log_damage damage;
         _cleanup_problems_ struct kb_problems problems = {0};
 
-        broker = (struct kb_broker){.units_fd = -1, .users_fd = -1};
+        broker = (struct kb_broker){.units_fd = -1, .users_fd = open_users()};
         assert_ok(sd_event_new(&broker.event));
         assert_ok(kb_config_new(in_folder("none.conf"), &(struct kb_config_trust){.owner = geteuid()},
                                 &problems, &broker.config));
@@ -320,6 +326,7 @@ static void stop(void)
         kb_log_free(broker.log);
         kb_config_free(broker.config);
         sd_event_unref(broker.event);
+        close(broker.users_fd);
         unlink(in_folder("main.sock"));
         unlink(in_folder("auth.sock"));
 }
@@ -941,6 +948,65 @@ static void no_codes_are_made_without_a_record(void **state)
         assert_int_equal(count_records(KB_EVENT_ADMIN_ASKED, NULL), 2);
 }
 
+static const char *open_session_of(const char *user)
+{
+        static char opened[65];
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_open_session);
+        struct kb_open_session_reply reply;
+
+        kb_open_session_request_put(&call.request,
+                                    &(struct kb_open_session_request){.user = user, .service = "sshd"});
+        if (run(&call) != KB_E_OK)
+                return "";
+        assert_ok(kb_open_session_reply_get(call.reply.body, &reply));
+        snprintf(opened, sizeof(opened), "%s", reply.handle);
+        return opened;
+}
+
+static uint32_t end_session(const char *opened)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_session_end);
+
+        kb_session_end_request_put(&call.request, &(struct kb_session_end_request){.handle = opened});
+        return run(&call);
+}
+
+static void root_sees_sessions_and_ends_them(void **state)
+{
+        _cleanup_call_ struct kb_call list = kb_call_init(KB_VERB_session_list);
+        struct kb_session_list_reply reply;
+        struct kb_session_record session;
+        struct kb_span element;
+        const char *opened;
+
+        if (geteuid() != 0)
+                skip(); /* the verbs are root's */
+        assert_string_equal(open_session_of("nobody"), "");
+        opened = open_session_of("ana");
+        assert_int_equal(run(&list), KB_E_OK);
+        assert_ok(kb_session_list_reply_get(list.reply.body, &reply));
+        assert_true(kb_list_next(&reply.sessions, &element));
+        assert_ok(kb_session_record_get(element, &session));
+        assert_string_equal(session.handle, opened);
+        assert_string_equal(session.user, "ana");
+        assert_string_equal(session.service, "sshd");
+        assert_int_equal(session.leader, getpid());
+        assert_false(kb_list_next(&reply.sessions, &element));
+        assert_int_equal(end_session(opened), KB_E_OK);
+        assert_null(kb_session_of(broker.sessions, "ana"));
+        assert_int_equal(end_session(opened), KB_E_NOT_FOUND);
+}
+
+/* Whom we could not find again after a restart of ours holds nothing: rather no session than that. */
+static void a_session_that_cannot_be_counted_is_refused(void **state)
+{
+        if (geteuid() != 0)
+                skip();
+        nftw(in_folder("sessions"), test_folder_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        assert_string_equal(open_session_of("ana"), "");
+        assert_null(kb_session_of(broker.sessions, "ana"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -962,6 +1028,8 @@ int main(void)
                 TEST(without_a_record_nobody_comes_in_unless_that_was_allowed),
                 TEST(observing_lets_pass_whom_the_rules_refuse),
                 TEST(a_session_is_opened_and_closed),
+                TEST(root_sees_sessions_and_ends_them),
+                TEST(a_session_that_cannot_be_counted_is_refused),
                 TEST(on_the_open_socket_the_kernel_says_who_and_nobody_says_from_where),
                 TEST(on_the_open_socket_no_word_makes_a_new_counter),
                 TEST(who_asks_without_end_does_not_fill_the_log),

@@ -26,6 +26,44 @@
 
 static struct kb_broker broker;
 
+/* --- memory that runs out --- */
+
+/* The how-manieth allocation fails, of this thread: the log's writer has its own. 0: none. */
+static _Thread_local unsigned countdown;
+
+static bool fails(void)
+{
+        return countdown > 0 && --countdown == 0;
+}
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size)
+{
+        return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+        return fails() ? NULL : __real_malloc(size);
+}
+
+void *__real_realloc(void *p, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+void *__wrap_realloc(void *p, size_t size)
+{
+        return fails() ? NULL : __real_realloc(p, size);
+}
+
+char *__real_strdup(const char *s);
+char *__wrap_strdup(const char *s);
+char *__wrap_strdup(const char *s)
+{
+        return fails() ? NULL : __real_strdup(s);
+}
+
 /* --- the directory: ana and bea, who is in the group dba --- */
 
 static struct kb_directory *directory;
@@ -127,7 +165,7 @@ static void call_free(struct kb_store_call *c)
 
 int kb_store_call_new(struct kb_store_call **ret, const struct kb_store_request *request)
 {
-        *ret = calloc(1, sizeof(**ret));
+        *ret = __real_calloc(1, sizeof(**ret));
         assert_non_null(*ret);
         **ret = (struct kb_store_call){.is = *request, .fields = kb_writer_init(65536)};
         return 0;
@@ -198,7 +236,9 @@ static int answer_later(sd_event_source *source, void *userdata)
         struct kb_store_answer answer = {.error = store.error, .text = ""};
         struct kb_span body = KB_SPAN(c->fields.data, c->fields.size);
 
-        if (store.error != KB_E_OK)
+        if (kb_writer_end(&c->fields) < 0)
+                answer.error = KB_E_INTERNAL; /* as the real one says it */
+        if (answer.error != KB_E_OK)
                 answer.text = "the store has its reasons";
         else if (c->is.verb == KB_VERB_fetch)
                 answer_fetch(body, &w);
@@ -884,6 +924,60 @@ static void a_grant_that_root_revokes_leaves_the_folder(void **state)
         assert_string_not_equal(value("db.password"), "");
 }
 
+/* The broker ends while a login still waits: nobody is called back any more. */
+static void a_broker_that_goes_down_leaves_nothing_of_a_login_behind(void **state)
+{
+        struct login l;
+
+        store.silent = true;
+        begin_login(&l, "ana", "sshd", getpid());
+        stop();
+        assert_false(l.done);
+        store.silent = false;
+        start();
+        assert_int_equal(kb_grants_count(broker.grants), 0);
+        assert_string_not_equal(log_in("ana", "sshd").folder, "");
+}
+
+/* Whatever fails for want of memory: the login goes on, and what is in the folder is whole. */
+static void without_memory_a_login_goes_on_with_what_there_is(void **state)
+{
+        unsigned without = 0;
+
+        for (unsigned nth = 1;; nth++) {
+                struct kb_session is = {.user = "ana", .service = "sshd", .leader = getpid()};
+                struct login l = {0};
+                bool failed;
+                int r;
+
+                countdown = nth;
+                r = kb_session_open(broker.sessions, &is, -1, &l.session);
+                if (r >= 0)
+                        kb_user_grants_ask(broker.user_grants, kb_directory_person(directory, "ana"), "sshd",
+                                           "r1", on_login, &l);
+                failed = countdown == 0;
+                countdown = 0;
+                if (r < 0) {
+                        assert_true(r == -ENOMEM || r == -EMSGSIZE);
+                        assert_null(kb_session_of(broker.sessions, "ana"));
+                        continue;
+                }
+                run_until(l.done);
+                without += !l.folder[0];
+                if (l.folder[0])
+                        run_until(value("db.password")[0]);
+                assert_string_equal(value("db.password"), value("db.username"));
+                log_out(&l);
+                kb_user_grants_drop(broker.user_grants, "ana");
+                assert_false(has_folder());
+                run_until(kb_grants_count(broker.grants) == 0);
+                if (!failed)
+                        break;
+        }
+        assert_true(without > 0);
+        assert_int_equal(store.revoked, store.fetched);
+}
+
 /* Without a folder to write into, nothing is handed out. */
 static void a_folder_that_cannot_be_written_means_no_credential(void **state)
 {
@@ -924,6 +1018,8 @@ int main(void)
                 TEST(what_was_never_written_is_revoked),
                 TEST(who_comes_back_while_the_old_one_is_being_revoked_has_a_new_one),
                 TEST(a_grant_that_root_revokes_leaves_the_folder),
+                TEST(a_broker_that_goes_down_leaves_nothing_of_a_login_behind),
+                TEST(without_memory_a_login_goes_on_with_what_there_is),
                 TEST(a_folder_that_cannot_be_written_means_no_credential),
         };
 

@@ -282,6 +282,11 @@ static void check_code(struct check *c, struct kb_attempt *a, struct kb_span ans
         if (logins->codes_busy) {
                 kb_request_fail(c->request, KB_E_BUSY, "another code is being used; try again");
                 free(c);
+        } else if (!kb_recovery_is_code(answer)) {
+                /* sshd answers every question with the password: that is no failure of the person */
+                refuse(c->broker, c->request, a, KB_E_UNREACHABLE,
+                       "passwords cannot be checked now, and this is no recovery code");
+                free(c);
         } else if (!kb_recovery_use(&logins->recovery, answer)) {
                 refuse(c->broker, c->request, a, KB_E_BAD_SECRET, "no recovery code of this host");
                 free(c);

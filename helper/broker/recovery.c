@@ -83,6 +83,15 @@ static bool read_code(struct kb_span typed, char ret[static CHARACTERS])
         return n == CHARACTERS;
 }
 
+bool kb_recovery_is_code(struct kb_span typed)
+{
+        char characters[CHARACTERS];
+        bool is = read_code(typed, characters);
+
+        kb_wipe(characters, sizeof(characters));
+        return is;
+}
+
 bool kb_recovery_use(struct kb_recovery *recovery, struct kb_span typed)
 {
         char characters[CHARACTERS];

@@ -24,6 +24,9 @@ struct kb_recovery {
 int kb_recovery_make(struct kb_recovery *recovery, unsigned n, char ret_codes[][KB_RECOVERY_CODE_SIZE])
         _must_check_;
 
+/* Whether this is written as a code is; it need not be one of ours. */
+bool kb_recovery_is_code(struct kb_span typed);
+
 /* True once for each code: it is gone then. Takes the same time for every wrong one. */
 bool kb_recovery_use(struct kb_recovery *recovery, struct kb_span typed);
 

@@ -354,3 +354,18 @@ def test_sudo_that_may_not_ask_does_not_wait(host: Machine, people: dict[str, Pe
     finally:
         end(host, "frozen")
     assert said.returncode != 0 and "password is required" in said.stderr
+
+
+def test_a_store_that_is_away_locks_nobody_out(host: Machine, people: dict[str, Person]) -> None:
+    """sshd answers every question with the password, also the one for a recovery code: that is no failure of the person."""
+    host.run("systemctl mask --runtime --now keybearer-store-local.socket keybearer-store-local.service")
+    host.run(": >/run/pam-witness")
+    try:
+        assert not any(by_password(host, people["allowed"]) for _ in range(3))
+        assert [(line[4], int(line[5])) for line in lines(host)] == [("a", 9)] * 3
+        assert by_key(host, people["allowed"])
+        assert not by_key(host, people["denied"])
+    finally:
+        host.run("systemctl unmask --runtime keybearer-store-local.socket keybearer-store-local.service")
+        host.run("systemctl start keybearer-store-local.socket")
+    assert by_password(host, people["allowed"])

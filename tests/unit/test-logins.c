@@ -608,6 +608,25 @@ static void a_recovery_code_lets_in_once_while_the_store_is_away(void **state)
         assert_int_equal(proceed(codes[1]), KB_E_BAD_SECRET);
 }
 
+/* A program that answers whatever is asked with the password, as sshd does, locks nobody out. */
+static void a_password_in_the_place_of_a_code_is_no_failure(void **state)
+{
+        char codes[1][KB_RECOVERY_CODE_SIZE];
+
+        assert_int_equal(make_codes(1, codes), 0);
+        store.error = KB_E_UNREACHABLE;
+        for (unsigned i = 0; i < 20; i++) {
+                assert_int_equal(authenticate("ana"), KB_E_OK);
+                assert_int_equal(proceed("whatever"), KB_E_OK);
+                assert_int_equal(asked, KB_ASK_CODE);
+                assert_int_equal(proceed("whatever"), KB_E_UNREACHABLE);
+        }
+        assert_int_equal(authenticate("ana"), KB_E_OK);
+        assert_int_equal(proceed("whatever"), KB_E_OK);
+        assert_int_equal(proceed(codes[0]), KB_E_OK);
+        assert_true(granted);
+}
+
 static void a_code_that_cannot_be_made_void_opens_nothing(void **state)
 {
         char codes[1][KB_RECOVERY_CODE_SIZE];
@@ -1021,6 +1040,7 @@ int main(void)
                 TEST(on_the_open_socket_everybody_is_themselves),
                 TEST(a_store_that_is_away_is_no_wrong_password),
                 TEST(a_recovery_code_lets_in_once_while_the_store_is_away),
+                TEST(a_password_in_the_place_of_a_code_is_no_failure),
                 TEST(a_code_that_cannot_be_made_void_opens_nothing),
                 TEST(new_codes_are_shown_once_they_are_kept),
                 TEST(one_code_is_used_at_a_time),

@@ -539,11 +539,22 @@ static bool makes_new(enum kb_grant_action action)
         return action == KB_GRANT_FETCH || action == KB_GRANT_OFFER || action == KB_GRANT_RESTART;
 }
 
+/* New values for a consumer that has some: nothing is fetched, and no unit restarted, for what would stop.
+ */
+static bool is_stopped(const struct kb_held *held, const struct kb_grant_step *step)
+{
+        bool replaces =
+                step->action == KB_GRANT_RESTART || (step->action == KB_GRANT_FETCH && held->grant.issued);
+
+        return replaces && kb_rotation_is_stopped(held);
+}
+
 int kb_step_begin(struct kb_held *held, const struct kb_grant_step *step)
 {
         struct kb_step *s;
 
-        if (kb_rotation_must_wait(held, step) || (held->broker->stopping && makes_new(step->action))) {
+        if (kb_rotation_must_wait(held, step) || is_stopped(held, step) ||
+            (held->broker->stopping && makes_new(step->action))) {
                 kb_grant_defer(&held->grant, kb_now_boottime() + KB_LEASE_FLOOR_USEC);
                 return -EAGAIN;
         }

@@ -21,6 +21,7 @@ struct kb_step {
         struct kb_grant_step is;
         struct kb_store_call *call;
         bool tells;     /* the consumer, so it counts for MaxParallel= */
+        bool told;      /* it was asked to reload, or sent a signal */
         bool answers;   /* the consumer says itself when it uses what it was told of */
         bool published; /* new values are in the unit's folder: */
         struct kb_unit_folder_made made;
@@ -80,6 +81,7 @@ void kb_step_note_failure(struct kb_held *held, enum kb_event_id id, const struc
 void kb_issue_settle(struct kb_held *held);
 
 /* rotation.c */
+bool kb_rotation_is_stopped(const struct kb_held *held);
 bool kb_rotation_must_wait(const struct kb_held *held, const struct kb_grant_step *step);
 void kb_rotation_offer(struct kb_step *s);
 void kb_rotation_restart(struct kb_step *s);

@@ -31,6 +31,7 @@ struct kb_held {
         unsigned long long before; /* while one is offered: the number of the folder without it; 0: none */
         bool offers;               /* the offered lease is, or is to be, in the folder */
         unsigned fetched;          /* answers of the store */
+        bool deaf;                 /* the unit could not be told, the last time it was tried */
         bool ready;                /* its values may be let out */
         bool refilling;            /* refill.c is at it */
         bool refill_failed;        /* there is no use in trying again */

@@ -48,6 +48,38 @@ bool kb_rotation_must_wait(const struct kb_held *held, const struct kb_grant_ste
         return crowd.same_unit > 0 || crowd.same_credential >= definition->max_parallel;
 }
 
+/* --- the first failure stops the rest --- */
+
+static void look_for_deaf(struct kb_held *held, void *userdata)
+{
+        struct crowd *crowd = userdata;
+
+        if (held != crowd->asks && held->deaf && !held->grant.ended &&
+            strcmp(held->grant.credential, crowd->asks->grant.credential) == 0)
+                crowd->same_credential++;
+}
+
+/* In its last tenth, a lease is not held back by what is wrong with somebody else. */
+static bool is_urgent(const struct kb_held *held)
+{
+        const struct kb_lease *current = kb_grant_lease_in(&held->grant, KB_LEASE_CURRENT);
+
+        return !current || (current->ends != KB_TIME_NEVER &&
+                            kb_lease_left(current, kb_now_boottime()) <= current->ttl / 10);
+}
+
+/* Whether another unit could not be told of this credential. What is wrong may be the new values themselves.
+ */
+bool kb_rotation_is_stopped(const struct kb_held *held)
+{
+        struct crowd crowd = {.asks = held};
+
+        if (held->consumer != KB_CONSUMER_UNIT || held->deaf || is_urgent(held))
+                return false; /* who failed tries again: two of those would wait for each other */
+        kb_grants_each(held->owner, look_for_deaf, &crowd);
+        return crowd.same_credential > 0;
+}
+
 /* --- adopted --- */
 
 static void adopted(struct kb_held *held)
@@ -94,6 +126,8 @@ static void offered(struct kb_step *s, enum kb_error error, const char *why)
                 take_back(s);
         } else
                 kb_broker_note(held->broker, kb_step_event(held, KB_EVENT_GRANT_OFFERED, lease));
+        if (s->told)
+                held->deaf = error != KB_E_OK;
         held->offers = false;
         kb_grant_on_offered(&held->grant, kb_now_boottime(), error);
         if (heard) {
@@ -128,6 +162,7 @@ static void tell(struct kb_step *s)
         int r;
 
         s->lent = true;
+        s->told = true;
         s->answers = s->answers && !by_signal;
         r = kb_systemd_unit_do(s->held->broker->systemd, s->held->grant.consumer,
                                by_signal ? KB_UNIT_SIGNAL : KB_UNIT_RELOAD, how->signal, on_told, s);
@@ -180,6 +215,11 @@ void kb_rotation_offer(struct kb_step *s)
                 offered(s, KB_E_OK, "");
                 return;
         }
+        if (kb_rotation_is_stopped(held)) {
+                offered(s, KB_E_BUSY,
+                        "another unit could not be told of it, and this one keeps the old one");
+                return;
+        }
         s->tells = true;
         s->lent = true;
         kb_unit_folder_publish(held->broker, held->grant.consumer, held->grant.instance, on_published, s);
@@ -197,6 +237,7 @@ static void on_restarted(int r, void *userdata)
                 kb_step_note_failure(s->held, KB_EVENT_RENEW_FAILED, kb_grant_newest(&s->held->grant),
                                      KB_E_UNREACHABLE,
                                      "the unit could not be restarted, and keeps the old one");
+        s->held->deaf = r < 0;
         kb_grant_on_restarted(&s->held->grant, kb_now_boottime(), r < 0 ? KB_E_UNREACHABLE : KB_E_OK);
         kb_step_done(s);
 }

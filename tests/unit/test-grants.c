@@ -235,6 +235,115 @@ static void a_failed_tell_after_a_restart_takes_back_the_files(void **state)
         assert_files("web one", "db two");
 }
 
+/* --- many units --- */
+
+#define MANY_UNITS                                                                                          \
+        "[Credential]\nPath=pki/issue/"                                                                     \
+        "web\n[Allow]\nUnit=*.service\n[Rotation]\nOnRotate=reload\nOverlap=10s\n"
+
+/* Two units, both with their second lease there; one of them is being told: as it stands in the trace. */
+static const char *two_units_rotate(void)
+{
+        const char *told, *trace;
+
+        world_define("web-tls", MANY_UNITS);
+        world_issue("web-tls", "A1", 3600, "a one");
+        world_unit = "other.service";
+        world_issue("web-tls", "B1", 3600, "b one");
+        world_pass(2400 * SEC);
+        FETCHED("2", 3600, "password", "two");
+        FETCHED("3", 3600, "password", "three");
+        world_commit();
+        world_facts(0, false);
+        assert_int_equal(world_jobs(), 1);
+        world_pass(5 * SEC);
+        assert_int_equal(world_jobs(), 1); /* MaxParallel=1 */
+        trace = world_trace();
+        told = strstr(trace, "reload " UNIT) ? "reload " UNIT : "reload other.service";
+        assert_non_null(strstr(trace, told));
+        return told;
+}
+
+/* Ten minutes in which one unit cannot be told, again and again. Returns how often the other one was. */
+static unsigned stay_deaf(const char *told)
+{
+        unsigned others = 0;
+
+        for (unsigned i = 0; i < 60; i++) {
+                const char *trace;
+                bool is_deaf;
+
+                world_pass(10 * SEC);
+                while (world_calls() > 0)
+                        world_answer_any();
+                world_commit();
+                while (world_waits_for_facts())
+                        world_facts(0, false);
+                trace = world_trace();
+                is_deaf = strstr(trace, told) != NULL;
+                others += !is_deaf && strstr(trace, "reload ");
+                if (world_jobs() > 0)
+                        world_job(is_deaf ? -EIO : 0);
+        }
+        return others;
+}
+
+static void the_first_failure_stops_the_rest_until_it_is_urgent(void **state)
+{
+        const char *told = two_units_rotate();
+
+        world_job(-EIO);
+        assert_int_equal(stay_deaf(told), 0);
+        world_unit = UNIT;
+        assert_string_equal(world_file("web-tls.password"), "a one");
+        world_unit = "other.service";
+        assert_string_equal(world_file("web-tls.password"), "b one");
+        assert_true(stay_deaf(told) > 0);
+}
+
+/* With MaxParallel=2 both were told at once. */
+static void two_that_failed_do_not_wait_for_each_other(void **state)
+{
+        world_define("web-tls", MANY_UNITS "MaxParallel=2\n");
+        world_issue("web-tls", "A1", 3600, "a one");
+        world_unit = "other.service";
+        world_issue("web-tls", "B1", 3600, "b one");
+        world_pass(2400 * SEC);
+        world_answer_any();
+        world_answer_any();
+        world_commit();
+        world_facts(0, true);
+        world_facts(0, true);
+        world_job(-EIO);
+        world_job(-EIO);
+        for (unsigned i = 0; i < 60; i++) {
+                world_pass(10 * SEC);
+                while (world_calls() > 0)
+                        world_answer_any();
+                world_commit();
+                while (world_waits_for_facts())
+                        world_facts(0, true);
+                while (world_jobs() > 0)
+                        world_job(0);
+        }
+        world_commit();
+        assert_string_equal(world_file("web-tls.password"), "x");
+        world_unit = UNIT;
+        assert_string_equal(world_file("web-tls.password"), "x");
+}
+
+static void when_the_first_one_could_be_told_the_rest_go_on(void **state)
+{
+        two_units_rotate();
+        world_job(0);
+        world_pass(2 * SEC);
+        world_facts(0, false);
+        world_job(0);
+        world_commit();
+        assert_int_equal(world_file("web-tls.password")[0], 't');
+        assert_non_null(strstr(world_trace(), "reload "));
+}
+
 /* Both leases stay good when the folder cannot be written back. */
 static void what_cannot_be_taken_back_is_not_revoked(void **state)
 {
@@ -357,6 +466,9 @@ int main(void)
                 TEST(a_unit_hears_of_one_credential_at_a_time),
                 TEST(a_failed_tell_takes_back_its_own_credential_only),
                 TEST(a_failed_tell_after_a_restart_takes_back_the_files),
+                TEST(the_first_failure_stops_the_rest_until_it_is_urgent),
+                TEST(two_that_failed_do_not_wait_for_each_other),
+                TEST(when_the_first_one_could_be_told_the_rest_go_on),
                 TEST(what_cannot_be_taken_back_is_not_revoked),
                 TEST(a_unit_that_ends_while_pid_1_is_asked_leaves_nothing),
                 TEST(a_unit_that_ends_during_a_reload_leaves_nothing),

@@ -20,6 +20,7 @@
 struct kb_broker broker;
 struct world_faults world_faults;
 bool world_renewable;
+const char *world_unit = UNIT;
 
 static const struct kb_config_trust trust = {.owner = 0};
 
@@ -562,7 +563,7 @@ unsigned world_jobs(void)
 
 int kb_unit_invocation(const char *dir, const char *unit, char ret[static 33])
 {
-        if (strcmp(unit, UNIT) != 0 || !world.invocation[0])
+        if (!world.invocation[0])
                 return -ENOENT;
         memcpy(ret, world.invocation, 33);
         return 0;
@@ -651,6 +652,7 @@ void world_begin(void)
         world.trace[0] = '\0';
         world_faults = (struct world_faults){0};
         world_renewable = false;
+        world_unit = UNIT;
         world.n_leases = 0;
         world_invocation(FIRST);
         broker = (struct kb_broker){.units_fd = open(test_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
@@ -665,10 +667,15 @@ void world_begin(void)
         assert_ok(kb_grants_new(&broker.grants, &broker));
 }
 
+static bool keep_none(const char *name, void *userdata)
+{
+        return false;
+}
+
 void world_end(void)
 {
         die();
-        assert_ok(kb_publish_remove(broker.units_fd, UNIT));
+        assert_ok(kb_publish_clean(broker.units_fd, keep_none, NULL));
         kb_ledger_done(&world.ledger);
         world.ledger = (struct kb_ledger){0};
         kb_cache_free(broker.cache);
@@ -718,7 +725,7 @@ void world_ask(struct asked *asked, const char *credential)
         kb_issue_start(&broker,
                        &(struct kb_issue_request){
                                .consumer = KB_CONSUMER_UNIT,
-                               .name = UNIT,
+                               .name = world_unit,
                                .instance = world.invocation,
                                .credential = kb_broker_credential(&broker, credential),
                                .request = "request",
@@ -730,7 +737,7 @@ void world_ask(struct asked *asked, const char *credential)
 
 struct kb_held *world_held(const char *credential)
 {
-        return kb_grants_find(broker.grants, KB_CONSUMER_UNIT, UNIT, world.invocation, credential);
+        return kb_grants_find(broker.grants, KB_CONSUMER_UNIT, world_unit, world.invocation, credential);
 }
 
 const char *world_file(const char *name)
@@ -740,7 +747,7 @@ const char *world_file(const char *name)
         FILE *f;
         size_t n;
 
-        snprintf(path, sizeof(path), UNIT "/current/%s", name);
+        snprintf(path, sizeof(path), "%s/current/%s", world_unit, name);
         f = fopen(in_folder(path), "re");
         if (!f)
                 return NULL;
@@ -752,7 +759,7 @@ const char *world_file(const char *name)
 
 unsigned world_folders(void)
 {
-        _cleanup_(kb_closedirp) DIR *d = opendir(in_folder(UNIT));
+        _cleanup_(kb_closedirp) DIR *d = opendir(in_folder(world_unit));
         const struct dirent *entry;
         unsigned n = 0;
 

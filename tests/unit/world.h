@@ -29,7 +29,8 @@ extern struct world_faults {
         unsigned memory; /* the how-manieth allocation from now on fails, and only that; 0 once it has */
 } world_faults;
 
-extern bool world_renewable; /* whether leases are, from now on */
+extern const char *world_unit; /* who asks, and whose grants and folder are looked at; UNIT */
+extern bool world_renewable;   /* whether leases are, from now on */
 
 /* Of a group of tests: the folder that stands for /run/keybearer/units. */
 int world_make(void **state);

@@ -78,6 +78,47 @@ static void a_role_permits_what_it_names_and_nothing_else(void **state)
         }
 }
 
+/* A role that permits a lot, and one that names nothing. */
+static void a_role_that_permits_a_lot_still_knows_what_a_name_is(void **state)
+{
+        static const struct {
+                const char *role, *parameter, *value;
+                enum kb_error expected;
+        } rows[] = {
+                {"wide", "common_name", "anything.example.net", KB_E_OK},
+                {"wide", "common_name", "not a name", KB_E_BAD_REQUEST},
+                {"wide", "ip_sans", "10.0.0.1 fe80::1", KB_E_OK},
+                {"wide", "ip_sans", "10.0.0.256", KB_E_BAD_REQUEST},
+                {"wide", "uri_sans", "spiffe://a/b", KB_E_DENIED},
+                {"wide", "alt_names", "a.example.net", KB_E_OK},
+                {"wide", "ttl", "0", KB_E_BAD_REQUEST},
+                {"bare", "ttl", "1h", KB_E_BAD_REQUEST}, /* nothing to certify */
+                {"bare", "ip_sans", "10.0.0.1", KB_E_DENIED},
+        };
+        _cleanup_store_ struct kb_local *l = make_with_ca(TEST_NOW);
+        _cleanup_list_ struct kb_list_builder b = {};
+        _cleanup_issued_ struct kb_issued same = {}, capped = {};
+
+        set_role(l, "wide",
+                 pairs_of(&b, "any-name", "yes", "ips", "yes", "ttl", "72h", "max-ttl", "2h", "common-name",
+                          "wide", NULL));
+        set_role(l, "bare", pairs_of(&b, "domains", "example.org", NULL));
+        for (size_t i = 0; i < KB_ARRAY_SIZE(rows); i++) {
+                _cleanup_issued_ struct kb_issued issued = {};
+                enum kb_error e =
+                        issue(l, rows[i].role, pairs_of(&b, rows[i].parameter, rows[i].value, NULL), "",
+                              TEST_NOW, &issued);
+
+                if (e != rows[i].expected)
+                        fail_msg("row %zu: %s: %s", i, kb_error_word(e), test_problem.text);
+        }
+        assert_fine(issue(l, "bare",
+                          pairs_of(&b, "alt_names", "example.org", "common_name", "EXAMPLE.org", NULL), "",
+                          TEST_NOW, &same));
+        assert_fine(issue(l, "wide", pairs_of(&b, NULL), "", TEST_NOW, &capped));
+        assert_int_equal(capped.ttl, 2 * 3600); /* its own ttl is more than its max-ttl */
+}
+
 /* Without an extended key usage a certificate would be good for everything. */
 static void a_role_for_nothing_certifies_nothing(void **state)
 {
@@ -338,6 +379,7 @@ int main(void)
                 cmocka_unit_test(a_role_permits_what_it_names_and_nothing_else),
                 cmocka_unit_test(a_role_or_ca_that_is_not_there_says_what_to_do),
                 cmocka_unit_test(no_certificate_outlives_its_ca),
+                cmocka_unit_test(a_role_that_permits_a_lot_still_knows_what_a_name_is),
                 cmocka_unit_test(a_role_for_nothing_certifies_nothing),
                 cmocka_unit_test(the_same_request_gives_the_same_lease),
                 cmocka_unit_test(the_same_id_with_another_question_gives_another_lease),

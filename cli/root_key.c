@@ -4,35 +4,63 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/admin.h"
 #include "cli/spawn.h"
 #include "common/clock.h"
 
-int cli_keep_root_key(const struct cli *cli, struct kb_span credential)
+/*
+ * Without PCRs the TPM still binds it to this machine. With them an update of the firmware would seal the
+ * store, and the recovery code would be needed for nothing. The key is named: systemd's own choice leaves
+ * out a TPM where the machine did not boot by EFI.
+ */
+static int encrypt(const char *with_key, struct kb_span credential, char *said, size_t size)
 {
-        /*
-         * Without PCRs the TPM still binds it to this machine. With them an update of the firmware would
-         * seal the store, and the recovery code would be needed for nothing.
-         */
-        char *argv[] = {(char[]){"systemd-creds"},   (char[]){"encrypt"},
-                        (char[]){"--with-key=auto"}, (char[]){"--tpm2-pcrs="},
-                        (char[]){"--name=root-key"}, (char[]){"-"},
-                        (char[]){CLI_ROOT_KEY_FILE}, NULL};
-        mode_t mask = umask(0077);
+        _cleanup_free_ char *key = cli_format("--with-key=%s", with_key);
+        char *argv[] = {(char[]){"systemd-creds"},
+                        (char[]){"encrypt"},
+                        key,
+                        (char[]){"--tpm2-pcrs="},
+                        (char[]){"--name=root-key"},
+                        (char[]){"-"},
+                        (char[]){CLI_ROOT_KEY_FILE},
+                        NULL};
+
+        return cli_spawn(argv, credential, said, size);
+}
+
+/* With the TPM when there is one that works. */
+static int encrypt_best(const struct cli *cli, struct kb_span credential, const char **ret_holder)
+{
         char said[1024] = "";
+        int r;
+
+        *ret_holder = "this host's key and its TPM";
+        if (access("/dev/tpmrm0", F_OK) == 0) {
+                if (encrypt("host+tpm2", credential, said, sizeof(said)) == 0)
+                        return 0;
+                cli_note(cli, "the TPM of this host cannot be used, so its key alone has to do: %s", said);
+        }
+        *ret_holder = "this host's key";
+        r = encrypt("host", credential, said, sizeof(said));
+        return r == 0 ? 0
+                      : cli_fail(cli, KB_E_INTERNAL, "`systemd-creds encrypt` failed: %s",
+                                 r < 0 ? strerror(-r) : said);
+}
+
+int cli_keep_root_key(const struct cli *cli, struct kb_span credential, const char **ret_holder)
+{
+        mode_t mask = umask(0077);
         int r = mkdir(CLI_ROOT_KEY_FOLDER, 0700) < 0 && errno != EEXIST ? -errno : 0;
 
-        if (r < 0)
-                r = cli_fail(cli, KB_E_INTERNAL, CLI_ROOT_KEY_FOLDER ": %s", strerror(-r));
-        else if ((r = cli_spawn(argv, credential, said, sizeof(said))) != 0)
-                r = cli_fail(cli, KB_E_INTERNAL, "`systemd-creds encrypt` failed: %s",
-                             r < 0 ? strerror(-r) : said);
+        r = r < 0 ? cli_fail(cli, KB_E_INTERNAL, CLI_ROOT_KEY_FOLDER ": %s", strerror(-r))
+                  : encrypt_best(cli, credential, ret_holder);
         umask(mask);
         return r;
 }
 
-int cli_make_root_key(struct cli *cli)
+int cli_make_root_key(struct cli *cli, const char **ret_holder)
 {
         _cleanup_free_ char *name =
                 cli_format("host-%llu", (unsigned long long)(kb_now_realtime() / KB_USEC_PER_SEC));
@@ -49,13 +77,5 @@ int cli_make_root_key(struct cli *cli)
                 return r;
         if (!cli_admin_next_row(&rows, &slot) || !kb_list_find(slot, "credential", &credential))
                 return cli_fail_reply(cli, -EBADMSG);
-        return cli_keep_root_key(cli, credential);
-}
-
-const char *cli_root_key_holder(void)
-{
-        char *argv[] = {(char[]){"systemd-creds"}, (char[]){"has-tpm2"}, (char[]){"--quiet"}, NULL};
-
-        return cli_spawn(argv, KB_SPAN(NULL, 0), NULL, 0) == 0 ? "this host's key and its TPM"
-                                                               : "this host's key";
+        return cli_keep_root_key(cli, credential, ret_holder);
 }

@@ -226,6 +226,23 @@ static int show_code(struct setup *s, const char *slot, const char *code)
         return r;
 }
 
+static void note_holder(struct setup *s, const char *holder)
+{
+        _cleanup_free_ char *text = cli_format("the local store opens with %s", holder);
+
+        note_done(s, text);
+}
+
+static int keep_root_key(struct setup *s, struct kb_span credential)
+{
+        const char *holder;
+        int r = cli_keep_root_key(s->cli, credential, &holder);
+
+        if (r == 0)
+                note_holder(s, holder);
+        return r;
+}
+
 /* Keeps what slots come with: one opens with this host, one with a code on paper. */
 static int take_slots(struct setup *s, struct kb_list rows)
 {
@@ -238,7 +255,7 @@ static int take_slots(struct setup *s, struct kb_list rows)
                 int r = 0;
 
                 if (kb_list_find(slot, "credential", &credential))
-                        r = cli_keep_root_key(s->cli, credential);
+                        r = keep_root_key(s, credential);
                 if (kb_list_find_string(slot, "slot", &name) && kb_list_find_string(slot, "code", &code))
                         r = show_code(s, name, code);
                 status = r != 0 ? r : status;
@@ -263,10 +280,7 @@ static int add_recovery_slot(struct setup *s)
 
 static int made_store(struct setup *s, struct kb_list rows)
 {
-        _cleanup_free_ char *text =
-                cli_format("made the local store, which opens with %s", cli_root_key_holder());
-
-        note_done(s, text);
+        note_done(s, "made the local store");
         return take_slots(s, rows);
 }
 
@@ -289,18 +303,17 @@ static bool opens_by_hand(struct kb_list rows)
  */
 static int mend_store(struct setup *s)
 {
-        _cleanup_free_ char *text = NULL;
         _cleanup_call_ struct kb_call call = {0};
         struct kb_list rows;
+        const char *holder;
         int r;
 
         if (try_store("store", "init", "", &call, &rows))
                 return made_store(s, rows);
-        r = cli_make_root_key(s->cli);
+        r = cli_make_root_key(s->cli, &holder);
         if (r != 0)
                 return r;
-        text = cli_format("made the local store open with %s", cli_root_key_holder());
-        note_done(s, text);
+        note_holder(s, holder);
         return add_recovery_slot(s);
 }
 

@@ -145,20 +145,20 @@ static bool is_sealed_at_start(struct kb_list rows)
 static int open_at_start(struct cli *cli)
 {
         _cleanup_free_ char *path = cli_path(cli, CLI_ROOT_KEY_FILE);
+        const char *holder = "";
         int r = cli_file_remove(path);
 
         if (r < 0)
                 r = cli_fail(cli, KB_E_INTERNAL, "%s: %s", path, strerror(-r));
         else
-                r = cli_make_root_key(cli);
+                r = cli_make_root_key(cli, &holder);
         if (r != 0) {
                 cli_note(cli,
                          "%s is the store now, and it would be sealed at its next start; keybearer setup",
                          cli->arguments[0]);
                 return r;
         }
-        return cli_done(cli, "%s is the store now; a new slot opens it with %s", cli->arguments[0],
-                        cli_root_key_holder());
+        return cli_done(cli, "%s is the store now; a new slot opens it with %s", cli->arguments[0], holder);
 }
 
 int cli_run_store_restore(struct cli *cli)

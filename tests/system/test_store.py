@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
 import sqlite3
@@ -15,6 +16,10 @@ from service import keep
 UNIT = "keybearer-store-local.service"
 STATE = "/var/lib/keybearer-store-local"
 ROOT_KEY = "/etc/credstore.encrypted/keybearer-store-local.root-key"
+HOST_SECRET = "/var/lib/systemd/credential.secret"
+# How a credential of systemd begins: what it is encrypted to.
+HOST_KEY = bytes.fromhex("5a1c6a86df9d4096b1d5a65e0862f19a")
+HOST_AND_TPM = bytes.fromhex("93a8940948744490 90caf2fc93cab553")
 PASSPHRASE = "a passphrase nobody guesses"
 
 
@@ -43,6 +48,28 @@ def test_it_opens_by_itself_at_each_start(host: Machine) -> None:
     """systemd hands over the root key, encrypted to this host."""
     restart(host)
     assert get(host, "a").stdout.strip() == "acknowledged"
+
+
+@pytest.mark.core
+def test_where_there_is_a_tpm_it_takes_part(bare_machine: Machine) -> None:
+    """The root key is bound to it then, and to this host's key: one without the other opens nothing."""
+    has_one = bare_machine.run("test -e /dev/tpmrm0", check=False).returncode == 0
+    bare_machine.run(INSTALL, timeout=120)
+    if not has_one:
+        bare_machine.run("touch /dev/tpmrm0")  # one that does not work
+    setup = bare_machine.run("keybearer setup", timeout=120)
+    said = setup.stdout
+    assert ("the TPM of this host cannot be used" in setup.stderr) != has_one
+    assert ("the local store opens with this host's key and its TPM\n" in said) == has_one
+    kept = base64.b64decode(bare_machine.read(ROOT_KEY))
+    assert kept[:16] == (HOST_AND_TPM if has_one else HOST_KEY)
+    keep(bare_machine, "a", value="bound")
+    bare_machine.reboot()
+    assert get(bare_machine, "a").stdout.strip() == "bound"
+    decrypt = ["systemd-creds", "decrypt", "--name=root-key", ROOT_KEY, "-"]
+    assert bare_machine.run(decrypt).stdout.startswith("host:")
+    bare_machine.run("mv /dev/tpmrm0 /dev/tpm.away" if has_one else f"mv {HOST_SECRET} {HOST_SECRET}.away")
+    assert bare_machine.run(decrypt, check=False).returncode != 0
 
 
 def test_without_its_credential_it_is_sealed_and_says_how_to_open_it(host: Machine) -> None:

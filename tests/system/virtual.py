@@ -2,7 +2,8 @@
 """The same machines under Debian's own kernel, in qemu: ./dev test --vm.
 
 systemd-nspawn shares the builder's kernel. What depends on the kernel (its
-version, cgroup v2, mlock, swap, clocks that jump) is tried here once more.
+version, cgroup v2, mlock, swap, clocks that jump) is tried here once more. And it
+has a TPM, which no container has: swtpm keeps one in a folder.
 Emulation is enough: a machine is up in half a minute. Commands go in over ssh to
 a server of the test's own that knows no PAM, so that it works whatever the test
 breaks.
@@ -84,6 +85,8 @@ class VirtualMachine(Machine):
         subprocess.run(["umount", self.root], check=True)
         self.accelerator = accelerator(self.kernel, self.initrd)
         self.port = 0
+        self.tpm = self.folder / "tpm"
+        self.tpm.mkdir()
 
     def _add_driver(self) -> None:
         """Puts the way in onto the disk."""
@@ -98,6 +101,17 @@ class VirtualMachine(Machine):
         wants.mkdir(exist_ok=True)
         (wants / "driver.service").symlink_to("../driver.service")
 
+    def _start_tpm(self) -> list[str]:
+        """Its TPM, which lives as long as qemu is connected to it; what makes qemu use it."""
+        control = self.tpm / "control"
+        subprocess.run(
+            ["swtpm", "socket", "--tpm2", "--daemon", "--terminate", "--tpmstate", f"dir={self.tpm}"]
+            + ["--ctrl", f"type=unixio,path={control}", "--flags", "startup-clear"],
+            check=True,
+        )
+        words = ["-chardev", f"socket,id=tpm,path={control}", "-tpmdev", "emulator,id=tpm,chardev=tpm"]
+        return [*words, "-device", "tpm-tis,tpmdev=tpm"]
+
     def start(self, timeout: float = 240, environment: Mapping[str, str] = {}) -> None:
         """Boots, and returns when systemd says that all of its start jobs are done."""
         began = time.monotonic()
@@ -110,6 +124,7 @@ class VirtualMachine(Machine):
                 + ["-m", "1024", "-smp", "2", "-nographic", "-no-reboot"]
                 + ["-kernel", str(self.kernel), "-initrd", str(self.initrd), "-append", KERNEL_OPTIONS]
                 + ["-drive", f"file={self.disk},format=raw,if=virtio,cache=writeback"]
+                + self._start_tpm()
                 + ["-nic", f"user,model=virtio-net-pci,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-10.0.2.15:2222"],
                 stdin=subprocess.DEVNULL,
                 stdout=console,

@@ -582,6 +582,28 @@ static void keys_are_rotated_and_backups_come_back_while_it_runs(void **state)
         assert_admin(&p, KB_E_OK, "secret", "get", "s49");
 }
 
+static void a_lost_database_comes_back_from_a_backup(void **state)
+{
+        _cleanup_writer_ struct kb_writer backup = kb_writer_init(64 * 1024 * 1024),
+                                          nothing = kb_writer_init(1);
+        char code[64], path[256];
+
+        init_store(code, sizeof(code));
+        assert_admin(&p, KB_E_OK, "secret", "put", "a", "field.x", "y");
+        assert_int_equal(long_work("backup", NULL, &backup), KB_E_OK);
+        assert_int_equal(program_stop(&p, SIGTERM), 0);
+        snprintf(path, sizeof(path), "%s/store.db", p.state);
+        assert_int_equal(unlink(path), 0);
+        program_start(&p);
+        assert_admin(&p, KB_E_STORAGE, "store", "init", ""); /* no empty one in its place */
+        upload(&backup);
+        assert_int_equal(long_work("restore", NULL, &nothing),
+                         KB_E_OK); /* with this host's own credential */
+        assert_admin(&p, KB_E_OK, "secret", "get", "a");
+        program_restart(&p);
+        assert_admin(&p, KB_E_OK, "secret", "get", "a");
+}
+
 /* Whether the answer of a restore says that the credential of this host opens it at the next start. */
 static const char *restored_opens(const char *secret)
 {
@@ -654,6 +676,7 @@ int main(void)
                         a_thousand_logins_are_answered_or_told_busy_while_units_are_served, start, stop),
                 cmocka_unit_test_setup_teardown(keys_are_rotated_and_backups_come_back_while_it_runs, start,
                                                 stop),
+                cmocka_unit_test_setup_teardown(a_lost_database_comes_back_from_a_backup, start, stop),
                 cmocka_unit_test_setup_teardown(a_restore_says_whether_this_host_can_open_it, start, stop),
                 cmocka_unit_test_setup_teardown(a_new_host_takes_the_backup_of_a_dead_one, start, stop),
                 cmocka_unit_test_setup_teardown(hello_keeps_what_proves_the_database_new, start, stop),

@@ -101,7 +101,7 @@ def built(own_machine: Machine) -> Machine:
         own_machine.run(f"keybearer user add {user} --password-stdin", input=f"{PASSWORD}\n")
     own_machine.run("install -d -m 700 -o ana -g ana ~ana ~ana/.ssh && ssh-keygen -q -t ed25519 -N '' -f /root/key")
     own_machine.run("install -m 600 -o ana -g ana /root/key.pub ~ana/.ssh/authorized_keys")
-    own_machine.run("keybearer rule add doors who='ana bea' service='sshd su su-l sudo cron'")
+    own_machine.run("keybearer rule add doors who='ana bea' service='sshd login su su-l sudo cron'")
     own_machine.run("keybearer ca create people common-name='Test CA'")
     own_machine.run("keybearer ca role-set person ca=people domains=example.org subdomains=yes client=yes ttl=1h")
     own_machine.run(f"keybearer ca show people | sed -n '/BEGIN/,/END/s/^certificate: //;/BEGIN/,/END/p' >{CA}")
@@ -288,6 +288,26 @@ def test_services_decide(host: Machine) -> None:
     assert host.run(f"su - ana -c '{say}; cat $KEYBEARER_CREDENTIALS/db.username'").stdout == f"[{CURRENT}]\nana_db"
     with Session(host):
         assert [grant["credential"] for grant in grants(host, "ana") if grant["state"] == "issued"][-1] == "cert"
+
+
+def test_the_console_is_a_login_too(host: Machine) -> None:
+    """A login on a terminal finds the same, and its end is the end."""
+    said = host.dialogue("exec login ana", ("assword", PASSWORD), (r"[$#] $", "cat $KEYBEARER_CREDENTIALS/db.username; exit"))
+    assert "ana_db" in said.stdout
+    host.wait_for(lambda: is_over(host), 20, "the end of it")
+
+
+def test_a_new_version_of_a_kept_secret_comes_by_itself(host: Machine) -> None:
+    """Within CheckSec= it is in the folder of whoever is logged in, user and password of one version."""
+    define(host, "db", "kv/db", rotation="CheckSec=1s\nOverlap=1s")
+    with Session(host) as ana:
+        keep(host, "db", username="ana_next", password="harder to guess")
+        try:
+            look = f"cd {CURRENT}; cat db.username; echo; cat db.password"
+            host.wait_for(lambda: "ana_next" in ana.types(look), 20, "the new version")
+            assert ana.types(look) == "ana_next\nharder to guess"
+        finally:
+            keep(host, "db", username="ana_db", password="hard to guess")
 
 
 def test_groups_decide(host: Machine) -> None:

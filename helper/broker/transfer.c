@@ -77,7 +77,8 @@ static const char *take_part(struct kb_transfer *t, const struct kb_directory_re
         t->so_far.version = reply->version;
         t->so_far.not_after = reply->not_after;
         kb_write_raw(&t->so_far.records, reply->records);
-        return kb_writer_end(&t->so_far.records) < 0 ? "the document is too large" : NULL;
+        return kb_writer_end(&t->so_far.records) < 0 ? "the document is too large, or memory too short"
+                                                     : NULL;
 }
 
 static void next(struct kb_transfer *t)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The broker's disk: a slow one holds nobody up, the newest content is what it gets, and failures heal. */
 #include "tests/unit/folder.h"
+#include "tests/unit/memory.h"
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -9,6 +10,18 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "helper/broker/disk.h"
+#include "helper/server/pool.h"
+
+/* --- a pool that takes nothing more --- */
+
+static bool pool_is_full;
+
+int __real_kb_pool_submit(struct kb_pool *p, const struct kb_job *job, uint64_t now, uint64_t deadline);
+int __wrap_kb_pool_submit(struct kb_pool *p, const struct kb_job *job, uint64_t now, uint64_t deadline);
+int __wrap_kb_pool_submit(struct kb_pool *p, const struct kb_job *job, uint64_t now, uint64_t deadline)
+{
+        return pool_is_full ? -EAGAIN : __real_kb_pool_submit(p, job, now, deadline);
+}
 
 static sd_event *event;
 static struct kb_disk *disk;
@@ -237,6 +250,49 @@ static void a_folder_that_is_missing_is_an_error_and_no_end(void **state)
         assert_int_equal(results[0], -ENOENT);
 }
 
+static void what_the_thread_cannot_take_is_tried_again(void **state)
+{
+        n_results = 0;
+        pool_is_full = true;
+        put("f", "content", false);
+        assert_int_equal(n_results, 1);
+        assert_int_equal(results[0], -EAGAIN);
+        assert_int_equal(kb_disk_run(disk, sit, on_end, NULL), -EAGAIN);
+        pool_is_full = false;
+        kb_disk_drain(disk);
+        assert_has("f", "content");
+}
+
+/* Each allocation fails once: whoever waits hears of it, once, and the disk goes on. */
+static void without_memory_whoever_waits_is_told(void **state)
+{
+        bool failed = true;
+
+        for (int i = 1; failed; i++) {
+                char name[16];
+
+                snprintf(name, sizeof(name), "f%d", i);
+                n_results = 0;
+                memory_left = i;
+                put(name, "content", false);
+                failed = memory_left == 0;
+                memory_left = 0;
+                kb_disk_drain(disk);
+                assert_int_equal(n_results, 1);
+                assert_true(results[0] == 0 || (failed && results[0] < 0));
+                put(name, "content", false);
+                kb_disk_drain(disk);
+                assert_has(name, "content");
+                assert_true(i < 100);
+        }
+        memory_left = 1;
+        kb_disk_write(disk,
+                      &(struct kb_disk_file){
+                              .folder = in_folder("d"), .name = "unheard", .content = KB_SPAN_STRING("x")},
+                      NULL, NULL);
+        memory_left = 0;
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -248,6 +304,8 @@ int main(void)
                 TEST(something_newer_replaces_what_failed),
                 TEST(what_is_taken_back_is_not_tried_again),
                 TEST(a_folder_that_is_missing_is_an_error_and_no_end),
+                TEST(what_the_thread_cannot_take_is_tried_again),
+                TEST(without_memory_whoever_waits_is_told),
         };
 
         return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);

@@ -4,6 +4,7 @@
  * documents, real files.
  */
 #include "tests/unit/folder.h"
+#include "tests/unit/memory.h"
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -14,6 +15,29 @@
 #include "helper/broker/disk.h"
 #include "helper/broker/publisher.h"
 #include "helper/broker/store_client.h"
+#include "helper/server/pool.h"
+
+/* --- a pool that takes nothing more --- */
+
+static bool pool_is_full;
+
+int __real_kb_pool_submit(struct kb_pool *p, const struct kb_job *job, uint64_t now, uint64_t deadline);
+int __wrap_kb_pool_submit(struct kb_pool *p, const struct kb_job *job, uint64_t now, uint64_t deadline);
+int __wrap_kb_pool_submit(struct kb_pool *p, const struct kb_job *job, uint64_t now, uint64_t deadline)
+{
+        return pool_is_full ? -EAGAIN : __real_kb_pool_submit(p, job, now, deadline);
+}
+
+/* --- a clock that can jump --- */
+
+static _Atomic uint64_t later;
+
+uint64_t __real_kb_now_monotonic(void);
+uint64_t __wrap_kb_now_monotonic(void);
+uint64_t __wrap_kb_now_monotonic(void)
+{
+        return __real_kb_now_monotonic() + later;
+}
 
 /* --- the store: two people and a group, in portions of one record --- */
 
@@ -29,6 +53,7 @@ static struct {
         bool empty_portions;
         bool unchanged; /* whatever the caller has */
         bool bad_id;
+        bool slow; /* more than any patience between two portions */
         unsigned asked;
         uint64_t have; /* as it was asked last */
 } store;
@@ -43,7 +68,8 @@ int kb_store_call_new(struct kb_store_call **ret, const struct kb_store_request 
 {
         struct kb_store_call *c = calloc(1, sizeof(*c));
 
-        assert_non_null(c);
+        if (!c)
+                return -ENOMEM;
         *c = (struct kb_store_call){.is = *request, .fields = kb_writer_init(65536)};
         assert_true(request->usec > 0);
         *ret = c;
@@ -85,6 +111,7 @@ static void put_reply(const struct kb_directory_request *m, struct kb_writer *w)
         struct kb_directory_reply reply = {.version = store.version, .not_after = KB_TIME_NEVER};
 
         store.have = m->have;
+        later = store.slow ? 1000 * KB_USEC_PER_SEC : 0;
         store.asked++;
         reply.unchanged = store.unchanged || m->have == store.version;
         reply.parts = store.parts > 0 ? store.parts : PEOPLE;
@@ -105,12 +132,14 @@ static int answer_later(sd_event_source *source, void *userdata)
         struct kb_store_answer answer = {.error = store.error, .text = ""};
         struct kb_directory_request m;
 
-        assert_ok(kb_directory_request_get(KB_SPAN(c->fields.data, c->fields.size), &m));
-        if (store.error != KB_E_OK)
+        if (kb_writer_end(&c->fields) < 0) /* as the real one */
+                answer.error = KB_E_BUSY;
+        else if (store.error != KB_E_OK)
                 answer.text = "the store is away";
         else if (store.nonsense)
                 answer.fields = KB_SPAN("x", 1);
         else {
+                assert_ok(kb_directory_request_get(KB_SPAN(c->fields.data, c->fields.size), &m));
                 put_reply(&m, &w);
                 answer.fields = KB_SPAN(w.data, w.size);
         }
@@ -375,6 +404,26 @@ static void a_store_that_lies_changes_nothing_and_comes_to_an_end(void **state)
         assert_int_equal(state_of().version, 7);
 }
 
+static void a_store_that_takes_for_ever_is_given_up(void **state)
+{
+        store.slow = true;
+        assert_int_equal(refresh(), KB_E_UNREACHABLE);
+        later = 0;
+        assert_string_equal(done.text, "the store takes too long over the document");
+        assert_int_equal(store.asked, 1);
+}
+
+static void who_still_waits_at_the_end_is_forgotten(void **state)
+{
+        unsigned n = done.n;
+
+        kb_publisher_refresh(broker.publisher, on_done, NULL);
+        kb_publisher_refresh(broker.publisher, on_done, NULL);
+        stop();
+        assert_int_equal(done.n, n);
+        start();
+}
+
 static void unchanged_is_no_answer_to_who_has_nothing(void **state)
 {
         store.unchanged = true;
@@ -395,6 +444,41 @@ static int sit(void *userdata)
 
 static void on_end(int r, void *userdata)
 {
+}
+
+static void a_disk_that_takes_nothing_more_changes_nothing(void **state)
+{
+        assert_int_equal(refresh(), KB_E_OK);
+        pool_is_full = true;
+        store.version = 8;
+        assert_int_equal(refresh(), KB_E_INTERNAL);
+        assert_int_equal(state_of().version, 7);
+        pool_is_full = false;
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_int_equal(state_of().version, 8);
+}
+
+/* Each allocation fails once: whoever waits hears of it, and what is in force is the old or the new. */
+static void without_memory_the_directory_stays_as_it_is(void **state)
+{
+        bool failed = true;
+
+        assert_int_equal(refresh(), KB_E_OK);
+        for (int i = 1; failed; i++) {
+                enum kb_error error;
+
+                store.version++;
+                memory_left = i;
+                error = refresh();
+                failed = memory_left == 0;
+                memory_left = 0;
+                assert_true(failed || error == KB_E_OK);
+                assert_int_equal(state_of().version == store.version, error == KB_E_OK);
+                assert_true(is_ours("ana") && is_ours("eva"));
+                assert_int_equal(refresh(), KB_E_OK);
+                assert_int_equal(state_of().version, store.version);
+                assert_true(i < 1000);
+        }
 }
 
 static void a_slow_disk_holds_up_the_directory_and_not_the_loop(void **state)
@@ -496,6 +580,30 @@ static void who_becomes_the_hosts_own_is_ours_no_more_until_they_are_gone(void *
         assert_false(is_ours("eva"));
 }
 
+static void whoever_is_left_out_is_named_up_to_a_number(void **state)
+{
+        assert_int_equal(refresh(), KB_E_OK);
+        write_file("passwd", "ana:x:1000:1000::/:/bin/sh\n");
+        run_until("ana", false);
+        write_file("passwd", "bea:x:1000:1000::/:/bin/sh\n"); /* as many, and others */
+        run_until("bea", false);
+        assert_true(is_ours("ana"));
+        write_file("passwd", "a:x:65536:1::/:/bin/sh\nb:x:65537:1::/:/bin/sh\nc:x:65538:1::/:/bin/sh\n"
+                             "eva:x:1:1::/:/bin/sh\n");
+        run_until("ana", false);
+        assert_int_equal(state_of().people, 0);
+}
+
+static void accounts_that_cannot_be_watched_are_no_reason_to_stop(void **state)
+{
+        stop();
+        assert_int_equal(rename(in_folder("etc"), in_folder("etc.away")), 0);
+        start();
+        assert_int_equal(rename(in_folder("etc.away"), in_folder("etc")), 0);
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_true(is_ours("ana"));
+}
+
 static void another_change_of_the_accounts_is_no_news(void **state)
 {
         const struct kb_directory *d;
@@ -533,12 +641,18 @@ int main(void)
                 TEST(another_stores_version_is_not_this_ones),
                 TEST(when_it_was_confirmed_is_known_after_a_restart),
                 TEST(a_store_that_lies_changes_nothing_and_comes_to_an_end),
+                TEST(a_store_that_takes_for_ever_is_given_up),
+                TEST(who_still_waits_at_the_end_is_forgotten),
                 TEST(unchanged_is_no_answer_to_who_has_nothing),
+                TEST(a_disk_that_takes_nothing_more_changes_nothing),
+                TEST(without_memory_the_directory_stays_as_it_is),
                 TEST(a_slow_disk_holds_up_the_directory_and_not_the_loop),
                 TEST(what_cannot_be_published_is_not_decided_by),
                 TEST(what_cannot_be_kept_is_in_force_all_the_same),
                 TEST(a_last_good_one_that_is_damaged_is_left_aside),
                 TEST(who_becomes_the_hosts_own_is_ours_no_more_until_they_are_gone),
+                TEST(whoever_is_left_out_is_named_up_to_a_number),
+                TEST(accounts_that_cannot_be_watched_are_no_reason_to_stop),
                 TEST(another_change_of_the_accounts_is_no_news),
                 TEST(accounts_that_cannot_be_read_change_nothing),
         };

@@ -258,6 +258,16 @@ static void a_damaged_person_is_an_error_for_all_who_wait(void **state)
         assert_null(service.making);
 }
 
+static void what_makes_no_sense_or_cannot_be_read_is_an_error(void **state)
+{
+        struct kb_writer w = kb_writer_init(KB_FRAME_MAX);
+
+        kb_frame_begin_request(&w, KB_VERB_directory);
+        assert_int_equal(answer_of(send_request(&w), NULL), KB_E_BAD_REQUEST);
+        assert_ok(kb_db_run(service.local->db, "DROP TABLE objects", ""));
+        assert_int_equal(answer_of(ask_directory(0, 0), NULL), KB_E_STORAGE);
+}
+
 static void who_waits_at_the_end_is_answered(void **state)
 {
         int directory;
@@ -281,6 +291,7 @@ int main(void)
                 TEST(one_that_changes_all_the_time_is_made_in_the_end),
                 TEST(a_store_that_is_sealed_meanwhile_says_so),
                 TEST(a_damaged_person_is_an_error_for_all_who_wait),
+                TEST(what_makes_no_sense_or_cannot_be_read_is_an_error),
                 TEST(who_waits_at_the_end_is_answered),
         };
 

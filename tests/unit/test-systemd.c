@@ -34,6 +34,7 @@ static struct {
         bool hangs_up; /* instead of an answer */
         bool no_such_unit;
         bool nonsense;
+        bool refuses;       /* with an error of its own */
         const char *result; /* of a job; NULL: it never ends */
 } pid1;
 
@@ -89,6 +90,8 @@ static int on_call(sd_bus_message *m, void *userdata, sd_bus_error *error)
         }
         if (pid1.no_such_unit)
                 return sd_bus_reply_method_errorf(m, "org.freedesktop.systemd1.NoSuchUnit", "none");
+        if (pid1.refuses)
+                return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_ACCESS_DENIED, "no");
         if (strcmp(member, "GetAll") == 0)
                 return answer_properties(m);
         if (strcmp(member, "KillUnit") == 0)
@@ -245,6 +248,11 @@ static void a_unit_is_what_pid1_says(void **state)
         assert_ok(reload());
         run_until(4);
         assert_true(ended.r[2] < 0 && ended.r[3] < 0);
+        pid1.nonsense = false;
+        pid1.refuses = true;
+        assert_ok(reload());
+        run_until(5);
+        assert_int_equal(ended.r[4], -EACCES);
         assert_int_equal(pid1.connections, 1);
 }
 
@@ -402,6 +410,22 @@ static void a_pid1_that_is_not_there_is_not_knocked_at_all_the_time(void **state
         assert_int_equal(ended.r[tried + 2], 0);
 }
 
+static void an_address_that_is_none_is_a_pid1_that_is_not_there(void **state)
+{
+        struct kb_systemd_options options = {
+                .call_usec = KB_USEC_PER_SEC, .answer_usec = KB_USEC_PER_SEC, .job_usec = KB_USEC_PER_SEC};
+        static const char *const addresses[] = {"unix:path=/nowhere/at/all", "nonsense"};
+
+        for (unsigned i = 0; i < KB_ARRAY_SIZE(addresses); i++) {
+                kb_systemd_free(systemd);
+                options.address = addresses[i];
+                assert_ok(kb_systemd_new(&systemd, event, &options));
+                assert_int_equal(facts(), -EHOSTDOWN);
+                assert_int_equal(reload(), -EHOSTDOWN); /* not tried again at once */
+        }
+        assert_int_equal(ended.n, 0);
+}
+
 static void who_still_waits_at_the_end_is_told(void **state)
 {
         pid1.silent = true;
@@ -426,6 +450,7 @@ int main(void)
                 TEST(what_is_never_answered_comes_to_an_end),
                 TEST(a_job_that_never_ends_comes_to_an_end),
                 TEST(a_pid1_that_is_not_there_is_not_knocked_at_all_the_time),
+                TEST(an_address_that_is_none_is_a_pid1_that_is_not_there),
                 TEST(who_still_waits_at_the_end_is_told),
         };
 

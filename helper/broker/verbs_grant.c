@@ -147,13 +147,26 @@ struct trial {
         struct kb_issue *issue;
 };
 
+static struct kb_held *held_of(const struct trial *t)
+{
+        return kb_grants_find(t->broker->grants, KB_CONSUMER_TRIAL, "root", t->instance, t->credential);
+}
+
 static void give_back(const struct trial *t)
 {
-        struct kb_held *held =
-                kb_grants_find(t->broker->grants, KB_CONSUMER_TRIAL, "root", t->instance, t->credential);
+        struct kb_held *held = held_of(t);
 
         if (held)
                 kb_grants_end(held);
+}
+
+/* Seconds that its lease would have lived; 0: no end. */
+static uint64_t ttl_of(const struct trial *t)
+{
+        const struct kb_held *held = held_of(t);
+        const struct kb_lease *lease = held ? kb_grant_newest(&held->grant) : NULL;
+
+        return lease && lease->ttl != KB_TIME_NEVER ? lease->ttl / KB_USEC_PER_SEC : 0;
 }
 
 static void on_trial(const struct kb_issued *issued, void *userdata)
@@ -175,7 +188,7 @@ static void on_trial(const struct kb_issued *issued, void *userdata)
         }
         for (size_t i = 0; i < issued->fields->count; i++)
                 kb_list_add_pair(&pairs, issued->fields->field[i].name, issued->fields->field[i].value);
-        kb_request_reply(t->request, credential_fetch, .fields = kb_list_built(&pairs));
+        kb_request_reply(t->request, credential_fetch, .fields = kb_list_built(&pairs), .ttl = ttl_of(t));
         give_back(t);
 }
 

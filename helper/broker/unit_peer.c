@@ -10,22 +10,7 @@
 #include "common/cleanup.h"
 #include "helper/broker/cgroup.h"
 #include "helper/grant/peername.h"
-
-#ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77 /* Linux 6.5 */
-#endif
-
-/* -ENOPROTOOPT when the kernel is older than that: then the pid could have been used again, by root only. */
-static int peer_pidfd(int fd)
-{
-        int pidfd = -1;
-        socklen_t size = sizeof(pidfd);
-
-#ifdef KB_WITHOUT_PEERPIDFD /* what an older kernel does, forced in a test build */
-        return -ENOPROTOOPT;
-#endif
-        return getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0 ? -errno : pidfd;
-}
+#include "helper/server/peer.h"
 
 /* A pidfd becomes readable when its process has ended. */
 static bool has_ended(int pidfd)
@@ -64,26 +49,27 @@ static int read_name(int fd, struct kb_peername *ret)
 int kb_unit_peer_get(int fd, struct kb_unit_peer *ret, const char **ret_reason)
 {
         struct kb_unit_peer peer = {0};
+        _cleanup_close_ int pidfd = -1;
         struct kb_peername name;
-        struct ucred ucred;
-        socklen_t size = sizeof(ucred);
-        _cleanup_close_ int pidfd = peer_pidfd(fd);
-        int r;
+        struct kb_peer who;
+        int r = kb_peer_get(fd, &who);
 
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &size) < 0)
-                return -errno;
-        if (ucred.pid <= 0 || (pidfd < 0 && pidfd != -ENOPROTOOPT)) {
+        if (r < 0)
+                return r;
+        pidfd = who.pidfd;
+        /* Before Linux 6.5 the pid could have been used again, by root only. */
+        if (who.pid <= 0 || (pidfd < 0 && pidfd != -ENOPROTOOPT)) {
                 *ret_reason = "the peer is gone, or not of this host";
                 return -ESRCH;
         }
-        peer.pid = ucred.pid;
-        r = unit_of_cgroup(ucred.pid, pidfd, peer.unit);
+        peer.pid = who.pid;
+        r = unit_of_cgroup(who.pid, pidfd, peer.unit);
         *ret = peer;
         if (r < 0) {
                 *ret_reason = "the peer's cgroup cannot be told";
                 return r;
         }
-        if (ucred.uid != 0) {
+        if (who.uid != 0) {
                 *ret_reason = "the peer is not root";
                 return -EPERM;
         }

@@ -17,11 +17,11 @@
 #include "helper/broker/units.h"
 #include "helper/grant/format.h"
 #include "helper/grant/sdcred.h"
+#include "helper/server/accept.h"
 #include "helper/server/process.h"
 
-#define MAX_PEERS  4096 /* starts at once; more wait in the kernel's queue */
-#define PAUSE_USEC (100 * KB_USEC_PER_MSEC)
-#define SEND_USEC  (20 * KB_USEC_PER_SEC) /* the reader is systemd: it is never slow */
+#define MAX_PEERS 4096                   /* starts at once; more wait in the kernel's queue */
+#define SEND_USEC (20 * KB_USEC_PER_SEC) /* the reader is systemd: it is never slow */
 
 /*
  * How long a refusal rests before it is recorded and sent. PID 1 notes when a start began only after it
@@ -56,9 +56,7 @@ struct asking {
 struct kb_unit_socket {
         struct kb_broker *broker;
         enum kb_unit_socket_kind kind;
-        int fd;
-        sd_event_source *io;
-        sd_event_source *pause; /* while descriptors are out */
+        struct kb_accept *accept;
         struct asking *asking;
         unsigned n_asking;
         bool stopped;
@@ -68,9 +66,7 @@ static const uint8_t refusal[REFUSAL_SIZE];
 
 static void update(struct kb_unit_socket *s)
 {
-        bool listens = !s->stopped && s->n_asking < MAX_PEERS;
-
-        sd_event_source_set_enabled(s->io, listens ? SD_EVENT_ON : SD_EVENT_OFF);
+        kb_accept_set(s->accept, !s->stopped && s->n_asking < MAX_PEERS);
 }
 
 static void asking_free(struct asking *a)
@@ -350,39 +346,18 @@ static int asking_new(struct kb_unit_socket *s, int fd, struct asking **ret)
         return 0;
 }
 
-static int on_resume(sd_event_source *source, uint64_t now, void *userdata)
-{
-        update(userdata);
-        return 0;
-}
-
-/* The connection stays in the queue, and would wake us without end. */
-static void pause_accepting(struct kb_unit_socket *s)
-{
-        sd_event_source_set_enabled(s->io, SD_EVENT_OFF);
-        sd_event_source_set_time(s->pause, kb_time_add(kb_now_monotonic(), PAUSE_USEC));
-        sd_event_source_set_enabled(s->pause, SD_EVENT_ONESHOT);
-}
-
-static int on_connection(sd_event_source *source, int listening, uint32_t events, void *userdata)
+static void on_connection(int fd, void *userdata)
 {
         struct kb_unit_socket *s = userdata;
         struct asking *a;
-        int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-        if (fd < 0) {
-                if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-                        pause_accepting(s);
-                return 0;
-        }
         kb_crashpoint("accepted");
         if (asking_new(s, fd, &a) < 0) {
                 kb_process_log(LOG_ERR, "a unit's request is dropped: out of memory");
-                return 0;
+                return;
         }
         update(s);
         serve(a);
-        return 0;
 }
 
 int kb_unit_socket_new(struct kb_unit_socket **ret, struct kb_broker *broker, int fd,
@@ -397,13 +372,11 @@ int kb_unit_socket_new(struct kb_unit_socket **ret, struct kb_broker *broker, in
         }
         s->broker = broker;
         s->kind = kind;
-        s->fd = fd;
-        r = sd_event_add_io(broker->event, &s->io, fd, EPOLLIN, on_connection, s);
-        if (r >= 0)
-                r = sd_event_add_time(broker->event, &s->pause, CLOCK_MONOTONIC, KB_TIME_NEVER, 0, on_resume,
-                                      s);
-        if (r < 0)
+        r = kb_accept_new(&s->accept, broker->event, fd, SD_EVENT_PRIORITY_NORMAL, on_connection, s);
+        if (r < 0) {
+                close(fd);
                 return r;
+        }
         *ret = take_ptr(s);
         return 0;
 }
@@ -429,8 +402,6 @@ void kb_unit_socket_free(struct kb_unit_socket *s)
                         refuse_at_once(s, s->asking->fd);
                 asking_free(s->asking);
         }
-        sd_event_source_disable_unref(s->io);
-        sd_event_source_disable_unref(s->pause);
-        close(s->fd);
+        kb_accept_free(s->accept);
         free(s);
 }

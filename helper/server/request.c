@@ -12,10 +12,6 @@
 #include "common/clock.h"
 #include "helper/server/incoming.h"
 
-#ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77 /* Linux 6.5 */
-#endif
-
 #define HURRY_USEC (1 * KB_USEC_PER_SEC) /* for the rest of a request, once the server stops */
 
 struct kb_request {
@@ -263,17 +259,12 @@ void kb_request_press(struct kb_request *q)
 
 static int identify(struct kb_request *q)
 {
-        struct ucred ucred;
-        socklen_t size = sizeof(ucred);
         uint64_t random;
+        int r = kb_peer_get(q->fd, &q->peer);
 
-        if (getsockopt(q->fd, SOL_SOCKET, SO_PEERCRED, &ucred, &size) < 0)
-                return -errno;
-        q->peer = (struct kb_peer){.pid = ucred.pid, .uid = ucred.uid, .gid = ucred.gid, .pidfd = -1};
-        size = sizeof(q->peer.pidfd);
-        if (getsockopt(q->fd, SOL_SOCKET, SO_PEERPIDFD, &q->peer.pidfd, &size) < 0)
-                q->peer.pidfd = -1;
-        if (q->caller == KB_CALLER_ROOT && ucred.uid != 0)
+        if (r < 0)
+                return r;
+        if (q->caller == KB_CALLER_ROOT && q->peer.uid != 0)
                 return -EACCES;
         if (getrandom(&random, sizeof(random), 0) != sizeof(random))
                 return -errno;

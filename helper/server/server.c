@@ -3,19 +3,16 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 
-#include "common/clock.h"
+#include "helper/server/accept.h"
 #include "helper/server/request.h"
 
 #define MAX_LISTENERS 8
-#define PAUSE_USEC    (100 * KB_USEC_PER_MSEC) /* when descriptors are out, before we try again */
 
 struct listener {
         struct kb_server *server;
         struct kb_listener is;
-        sd_event_source *io;
+        struct kb_accept *accept;
         struct kb_request **peers; /* in the order they came; is.max_peers of room */
         unsigned n_peers;
 };
@@ -24,16 +21,13 @@ struct kb_server {
         struct kb_request_host host;
         struct listener listeners[MAX_LISTENERS];
         unsigned n_listeners;
-        sd_event_source *pause;
         bool stopped;
 };
 
 /* A listener with room listens; a full one leaves the rest in the kernel's queue. */
 static void update(struct listener *l)
 {
-        bool listens = !l->server->stopped && l->n_peers < l->is.max_peers;
-
-        sd_event_source_set_enabled(l->io, listens ? SD_EVENT_ON : SD_EVENT_OFF);
+        kb_accept_set(l->accept, !l->server->stopped && l->n_peers < l->is.max_peers);
 }
 
 static void on_ended(struct kb_request *q, void *owner)
@@ -71,25 +65,6 @@ static void make_room(struct listener *l)
                 kb_request_press(q);
 }
 
-static int on_resume(sd_event_source *source, uint64_t now, void *userdata)
-{
-        struct kb_server *s = userdata;
-
-        for (unsigned i = 0; i < s->n_listeners; i++)
-                update(&s->listeners[i]);
-        return 0;
-}
-
-/* Out of descriptors or memory: the connection stays in the queue, and would wake us without end. */
-static void pause_accepting(struct listener *l)
-{
-        struct kb_server *s = l->server;
-
-        sd_event_source_set_enabled(l->io, SD_EVENT_OFF);
-        sd_event_source_set_time(s->pause, kb_now_monotonic() + PAUSE_USEC);
-        sd_event_source_set_enabled(s->pause, SD_EVENT_ONESHOT);
-}
-
 static int64_t priority(const struct listener *l)
 {
         switch (l->is.caller) {
@@ -102,33 +77,25 @@ static int64_t priority(const struct listener *l)
         }
 }
 
-static int on_connection(sd_event_source *source, int listening, uint32_t events, void *userdata)
+static void on_connection(int fd, void *userdata)
 {
         struct listener *l = userdata;
         struct kb_request_host host = l->server->host;
         struct kb_request *q;
-        int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-        if (fd < 0) {
-                if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-                        pause_accepting(l);
-                return 0; /* the others are the peer's: it went away again */
-        }
         host.owner = l;
         host.priority = priority(l);
         if (kb_request_new(&q, &host, fd, l->is.caller, l->is.max_request, l->is.read_usec) < 0)
-                return 0;
+                return;
         make_room(l);
         l->peers[l->n_peers++] = q;
         update(l);
-        return 0;
 }
 
 int kb_server_new(struct kb_server **ret, sd_event *event, const struct kb_dispatch *table, size_t n_table,
                   void *context)
 {
-        _cleanup_(kb_server_freep) struct kb_server *s = calloc(1, sizeof(*s));
-        int r;
+        struct kb_server *s = calloc(1, sizeof(*s));
 
         if (!s)
                 return -ENOMEM;
@@ -139,11 +106,7 @@ int kb_server_new(struct kb_server **ret, sd_event *event, const struct kb_dispa
                 .context = context,
                 .ended = on_ended,
         };
-        r = sd_event_add_time(event, &s->pause, CLOCK_MONOTONIC, 0, 0, on_resume, s);
-        if (r < 0)
-                return r;
-        sd_event_source_set_enabled(s->pause, SD_EVENT_OFF);
-        *ret = take_ptr(s);
+        *ret = s;
         return 0;
 }
 
@@ -158,11 +121,8 @@ int kb_server_listen(struct kb_server *s, const struct kb_listener *listener)
         l->peers = calloc(listener->max_peers, sizeof(*l->peers));
         if (!l->peers)
                 return -ENOMEM;
-        r = sd_event_add_io(s->host.event, &l->io, listener->fd, EPOLLIN, on_connection, l);
-        if (r >= 0)
-                r = sd_event_source_set_priority(l->io, priority(l));
+        r = kb_accept_new(&l->accept, s->host.event, listener->fd, priority(l), on_connection, l);
         if (r < 0) {
-                sd_event_source_disable_unref(l->io);
                 free(l->peers);
                 return r;
         }
@@ -201,11 +161,9 @@ void kb_server_free(struct kb_server *s)
 
                 while (l->n_peers > 0)
                         kb_request_free(l->peers[0]);
-                sd_event_source_disable_unref(l->io);
-                close(l->is.fd);
+                kb_accept_free(l->accept);
                 free(l->peers);
         }
-        sd_event_source_disable_unref(s->pause);
         sd_event_unref(s->host.event);
         free(s);
 }

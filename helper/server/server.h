@@ -9,10 +9,10 @@
  */
 
 #include <stdarg.h>
-#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 #include "common/protocol.h"
+#include "helper/server/peer.h"
 
 struct kb_server;
 struct kb_request;
@@ -25,14 +25,6 @@ struct kb_request;
 #define KB_PRIORITY_ROOT  5
 #define KB_PRIORITY_CROWD 10
 #define KB_PRIORITY_LAST  15
-
-/* Who is on the other end, as the kernel says (SO_PEERCRED; SO_PEERPIDFD where there is one). */
-struct kb_peer {
-        pid_t pid;
-        uid_t uid;
-        gid_t gid;
-        int pidfd; /* -1 when the kernel has none to give; belongs to the request */
-};
 
 typedef void (*kb_handler)(struct kb_request *request, void *context);
 
@@ -76,7 +68,7 @@ uint32_t kb_request_verb(const struct kb_request *request);
 /* The fields, which were checked to be those of the verb: kb_VERB_request_get() works. Lives until the
  * answer. */
 struct kb_span kb_request_body(const struct kb_request *request);
-const struct kb_peer *kb_request_peer(const struct kb_request *request);
+const struct kb_peer *kb_request_peer(const struct kb_request *request); /* its pidfd is the request's */
 enum kb_caller kb_request_caller(const struct kb_request *request);
 const char *kb_request_id(const struct kb_request *request); /* 16 hex digits, for log and journal */
 

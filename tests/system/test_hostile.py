@@ -7,14 +7,19 @@ and is as much root, or nobody, as it is here.
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import ctypes
+import json
+import multiprocessing
 import os
 import resource
 import socket
+import statistics
 import struct
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 
 import pytest
@@ -25,6 +30,8 @@ PAGE = Page((Path(__file__).resolve().parents[2] / "docs/PROTOCOL.md").read_text
 NOBODY = 65534
 READ_SECONDS = 5  # how long the broker gives a peer to send its request
 CROWD = 1000
+NOTICED = 8  # times as long: then root would notice; measured beside other work on the same processors
+AT_LEAST = 0.0005  # seconds: what is shorter is no measure
 
 # Sends a forged name of systemd's to a credential socket; prints how many bytes came back.
 FORGE = """
@@ -191,42 +198,84 @@ def test_slow_sender_is_given_up(machine: Machine) -> None:
     assert READ_SECONDS - 1 < time.monotonic() - began < READ_SECONDS * 3
 
 
-def test_thousand_silent_peers_keep_nobody_out(machine: Machine, crowd: list[socket.socket]) -> None:
-    """More connections than there are places: whoever speaks is served, on both sockets, at once."""
-    began = time.monotonic()
-    assert status(machine)
+def root_takes(machine: Machine, enough: Callable[[], bool] = lambda: True) -> float:
+    """Seconds that an answer on root's socket takes: the middle of many, asked until there were enough."""
+    times: list[float] = []
+    while len(times) < 60 or (not enough() and sum(times) < 10):
+        began = time.monotonic()
+        assert status(machine)
+        times.append(time.monotonic() - began)
+    return statistics.median(times)
+
+
+@contextlib.contextmanager
+def storm(machine: Machine, frame: bytes, uid: int, count: int = 4) -> Iterator[Callable[[], int]]:
+    """Processes that ask as fast as they can. Gives a function that says how many answers they have had.
+
+    They leave the processor to others: what is measured beside them is the broker's patience, not the scheduler's.
+    """
+    context = multiprocessing.get_context("fork")
+    answered = [RawValue(ctypes.c_ulong, 0) for _ in range(count)]
+
+    def one(number: int) -> None:
+        os.nice(19)
+        os.chdir(f"/proc/{machine.leader}/root/run/keybearer")
+        os.setresuid(uid, uid, uid)
+        while True:
+            with contextlib.suppress(OSError), connect("auth.sock", 10) as connection:
+                connection.sendall(frame)
+                answered[number].value += bool(receive_frame(connection))
+
+    processes = [context.Process(target=one, args=(number,), daemon=True) for number in range(count)]
+    for process in processes:
+        process.start()
+    try:
+        yield lambda: sum(number.value for number in answered)
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def test_thousand_silent_peers_keep_nobody_out(machine: Machine, request: pytest.FixtureRequest) -> None:
+    """More connections than there are places: whoever speaks is served on both sockets, and about as fast."""
+    before = root_takes(machine)
+    request.getfixturevalue("crowd")
     assert word(machine, "auth.sock", PAGE.request("status"), NOBODY) == "denied"
-    assert time.monotonic() - began < READ_SECONDS / 2
+    beside = root_takes(machine)
+    print(f"root's socket: {before:.6f} s, beside a silent crowd {beside:.6f} s")
+    assert beside < NOTICED * max(before, AT_LEAST), (before, beside)
 
 
 def test_storm_on_the_socket_of_all_does_not_delay_root(machine: Machine) -> None:
     """While others ask as fast as they can, root is answered, and about as fast as before."""
-    stop = threading.Event()
-    answered = [0] * 4
-    frame = PAGE.request("status")
+    ratios = []
+    for _ in range(3):
+        before = root_takes(machine)
+        with storm(machine, PAGE.request("account", user="ana", service="sshd"), NOBODY) as answered:
+            machine.wait_for(lambda: answered() > 100, 10, "the storm blows")
+            before_it, enough = answered(), answered() + 300
+            beside = root_takes(machine, lambda: answered() > enough)
+            assert answered() > before_it + 100  # at 10 s, on a host with much else to do
+        ratios.append(beside / max(before, AT_LEAST))
+    print(f"root's socket beside a storm takes as long as before times {ratios}")
+    assert min(ratios) < NOTICED, ratios  # one quiet moment of this host is enough to see it
 
-    def storm(number: int) -> None:
-        while not stop.is_set():
-            with contextlib.suppress(OSError), connect(path, 10) as connection:
-                connection.sendall(frame)
-                answered[number] += bool(receive_frame(connection))
 
-    path = f"/proc/{machine.leader}/root/run/keybearer/auth.sock"
-    threads = [threading.Thread(target=storm, args=(number,)) for number in range(len(answered))]
-    for thread in threads:
-        thread.start()
-    try:
-        times = []
-        for _ in range(100):
-            began = time.monotonic()
-            assert status(machine)
-            times.append(time.monotonic() - began)
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert sum(answered) > 100
-    assert sorted(times)[95] < 0.5, times
+def test_person_who_asks_without_end_does_not_fill_the_log(machine: Machine) -> None:
+    """So many requests have a record, and no more; what they say of where they come from is in none."""
+    machine.run("keybearer user add zoe --no-password")
+    uid = int(machine.run("id -u zoe").stdout)
+    frame = PAGE.request("account", user="zoe", service="sshd", remote_host="203.0.113.9", remote_user="root", tty="tty1")
+    words = collections.Counter(word(machine, "auth.sock", frame, uid) for _ in range(300))
+    machine.run("keybearer user remove zoe")
+    shown = machine.run("keybearer audit show --json").stdout.splitlines()
+    records = [record for record in map(json.loads, shown) if record.get("user") == "zoe"]
+    assert set(words) == {"denied", "throttled"}
+    assert words["throttled"] > 150
+    assert len(records) <= words["denied"] + 2  # and one a minute for the rest
+    assert {record["uid"] for record in records} == {str(uid)}
+    assert "203.0.113.9" not in "".join(shown)
 
 
 def test_hang_up_before_the_reply_is_harmless(machine: Machine) -> None:

@@ -16,6 +16,7 @@
 
 #include "common/clock.h"
 #include "helper/broker/broker.h"
+#include "helper/broker/publisher.h"
 #include "helper/broker/store_client.h"
 #include "helper/broker/verbs.h"
 #include "helper/log/reader.h"
@@ -31,6 +32,8 @@ static struct {
         unsigned asked;
         unsigned given; /* pieces of the backup */
         bool held;
+        enum kb_error error;
+        bool nonsense;
 } store;
 
 struct kb_store_call {
@@ -57,7 +60,11 @@ static void answer(struct kb_store_call *c)
         _cleanup_writer_ struct kb_writer w = kb_writer_init(4096);
 
         kb_store_admin_reply_put(&w, &(struct kb_store_admin_reply){.rows = {0}});
-        c->is.done(&(struct kb_store_answer){.text = "", .fields = KB_SPAN(w.data, w.size)}, c->is.userdata);
+        c->is.done(&(struct kb_store_answer){.error = store.error,
+                                             .text = store.error ? "the store has its reasons" : "",
+                                             .fields = store.nonsense ? KB_SPAN("?", 1)
+                                                                      : KB_SPAN(w.data, w.size)},
+                   c->is.userdata);
         sd_event_source_disable_unref(c->later);
         kb_writer_done(&c->fields);
         free(c);
@@ -109,6 +116,39 @@ void *kb_store_answer_take(const struct kb_store_answer *answer)
         return NULL;
 }
 
+/* --- the directory --- */
+
+static struct {
+        unsigned refreshed;
+        enum kb_error error;
+} publisher;
+
+void kb_publisher_refresh(struct kb_publisher *p, kb_publisher_done done, void *userdata)
+{
+        publisher.refreshed++;
+        done(publisher.error, publisher.error ? "it is none" : "", userdata);
+}
+
+const struct kb_directory *kb_publisher_directory(const struct kb_publisher *p)
+{
+        return NULL;
+}
+
+void kb_publisher_get_state(const struct kb_publisher *p, struct kb_publisher_state *ret)
+{
+        *ret = (struct kb_publisher_state){.problem = ""};
+}
+
+int kb_publisher_new(struct kb_publisher **ret, struct kb_broker *b,
+                     const struct kb_publisher_places *places)
+{
+        return -ENOSYS; /* the whole broker is not started here */
+}
+
+void kb_publisher_free(struct kb_publisher *p)
+{
+}
+
 /* --- the broker --- */
 
 static const struct kb_dispatch table[] = {{KB_VERB_admin, kb_verb_admin}};
@@ -142,6 +182,7 @@ static int set_up(void **state)
         struct kb_log_damage damage;
 
         memset(&store, 0, sizeof(store));
+        memset(&publisher, 0, sizeof(publisher));
         assert_int_equal(mkdir(in_folder("log"), 0700), 0);
         assert_ok(kb_log_create(in_folder("log"), kb_now_realtime(), first_key));
         broker = (struct kb_broker){.units_fd = -1};
@@ -168,20 +209,24 @@ static int tear_down(void **state)
 
 /* --- the administrator --- */
 
-static int ask(const char *object, const char *action)
+static int ask_store(const char *name, const char *object, const char *action)
 {
         _cleanup_writer_ struct kb_writer w = kb_writer_init(65536);
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
         assert_int_equal(connect(fd, (struct sockaddr *)&address, address_size), 0);
         kb_frame_begin_request(&w, KB_VERB_admin);
-        kb_admin_request_put(&w, &(struct kb_admin_request){.store = "other", /* not that of the directory */
-                                                            .object = object,
-                                                            .action = action,
-                                                            .name = "kv/x"});
+        kb_admin_request_put(&w, &(struct kb_admin_request){
+                                         .store = name, .object = object, .action = action, .name = "kv/x"});
         assert_ok(kb_frame_end(&w));
         assert_int_equal(send(fd, w.data, w.size, MSG_NOSIGNAL), w.size);
         return fd;
+}
+
+/* One that has not the directory. */
+static int ask(const char *object, const char *action)
+{
+        return ask_store("other", object, action);
 }
 
 /* What the request comes to, for an answer of one frame. */
@@ -263,6 +308,63 @@ static void the_record_is_on_disk_before_the_store_is_asked(void **state)
         assert_int_equal(status_of(fd), KB_E_OK);
 }
 
+static void flush_log(void)
+{
+        struct kb_log_state state;
+
+        do {
+                assert_ok(sd_event_run(broker.event, 10000));
+                kb_log_get_state(broker.log, &state);
+        } while (state.waiting > 0);
+}
+
+static void a_refusal_of_the_store_is_passed_on_and_recorded(void **state)
+{
+        if (geteuid() != 0)
+                skip();
+        store.error = KB_E_CONFLICT;
+        assert_int_equal(status_of(ask("secret", "put")), KB_E_CONFLICT);
+        assert_int_equal(status_of(ask("secret", "list")),
+                         KB_E_CONFLICT); /* who only looks is recorded then */
+        store.error = KB_E_OK;
+        store.nonsense = true;
+        assert_int_equal(status_of(ask("secret", "put")), KB_E_INTERNAL);
+        flush_log();
+        assert_int_equal(count_records(KB_EVENT_ADMIN_ASKED), 2);
+        assert_int_equal(count_records(KB_EVENT_ADMIN_REFUSED), 3);
+        assert_int_equal(count_records(KB_EVENT_ADMIN_DONE), 0);
+}
+
+static void what_is_no_name_is_not_asked_for(void **state)
+{
+        static const char *const table_of_names[][3] = {
+                {"../local", "secret", "get"}, {"local", "", "get"}, {"local", "secret", "get/"}};
+
+        if (geteuid() != 0)
+                skip();
+        for (size_t i = 0; i < KB_ARRAY_SIZE(table_of_names); i++)
+                assert_int_equal(status_of(ask_store(table_of_names[i][0], table_of_names[i][1],
+                                                     table_of_names[i][2])),
+                                 KB_E_BAD_REQUEST);
+        assert_int_equal(store.asked, 0);
+}
+
+/* Done is what is in force: an administrator who reads "done" relies on it. */
+static void a_change_of_the_directory_is_done_when_it_is_in_force(void **state)
+{
+        if (geteuid() != 0)
+                skip();
+        assert_int_equal(status_of(ask_store("local", "user", "list")), KB_E_OK);
+        assert_int_equal(status_of(ask_store("local", "secret", "put")), KB_E_OK);
+        assert_int_equal(status_of(ask("user", "disable")), KB_E_OK); /* of another store */
+        assert_int_equal(publisher.refreshed, 0);
+        assert_int_equal(status_of(ask_store("local", "user", "disable")), KB_E_OK);
+        assert_int_equal(publisher.refreshed, 1);
+        publisher.error = KB_E_UNREACHABLE;
+        assert_int_equal(status_of(ask_store("local", "rule", "set")), KB_E_UNREACHABLE);
+        assert_int_equal(publisher.refreshed, 2);
+}
+
 static size_t read_all(int fd)
 {
         static uint8_t data[PIECE];
@@ -324,6 +426,9 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(nothing_is_changed_or_shown_without_a_record),
                 TEST(the_record_is_on_disk_before_the_store_is_asked),
+                TEST(a_refusal_of_the_store_is_passed_on_and_recorded),
+                TEST(what_is_no_name_is_not_asked_for),
+                TEST(a_change_of_the_directory_is_done_when_it_is_in_force),
                 TEST(a_store_goes_as_slow_as_who_reads_its_backup),
                 TEST(a_reader_that_leaves_does_not_keep_the_store),
         };

@@ -25,6 +25,7 @@
 #include "helper/broker/user_grants.h"
 #include "helper/broker/verbs.h"
 #include "helper/log/reader.h"
+#include "tests/unit/logins.h"
 
 /* --- the directory --- */
 
@@ -65,7 +66,12 @@ static struct kb_list list_of(struct kb_list_builder *b, const char *first, cons
         return kb_list_built(b);
 }
 
-static uid_t first_uid(void)
+const char *logins_path(const char *name)
+{
+        return in_folder(name);
+}
+
+uid_t logins_uid(void)
 {
         return geteuid() == 0 ? KB_ID_MIN_DEFAULT : geteuid();
 }
@@ -89,14 +95,14 @@ static void make_directory(void)
 {
         _cleanup_writer_ struct kb_writer w = kb_writer_init(65536);
         _cleanup_list_ struct kb_list_builder who, hosts, services, services2;
-        struct kb_directory_options options = {.range = {first_uid(), first_uid() + 10}};
+        struct kb_directory_options options = {.range = {logins_uid(), logins_uid() + 10}};
         struct kb_refused refused;
         char why[256];
 
-        add_person(&w, "ana", first_uid(), false, KB_TIME_NEVER);
-        add_person(&w, "bea", first_uid() + 1, false, KB_TIME_NEVER);
-        add_person(&w, "cut", first_uid() + 2, true, KB_TIME_NEVER);
-        add_person(&w, "old", first_uid() + 3, false, 1);
+        add_person(&w, "ana", logins_uid(), false, KB_TIME_NEVER);
+        add_person(&w, "bea", logins_uid() + 1, false, KB_TIME_NEVER);
+        add_person(&w, "cut", logins_uid() + 2, true, KB_TIME_NEVER);
+        add_person(&w, "old", logins_uid() + 3, false, 1);
         kb_directory_add_rule(&w, &(struct kb_rule_record){
                                           .name = "in",
                                           .who = list_of(&who, "ana", "bea"),
@@ -121,15 +127,7 @@ static void make_directory(void)
 
 /* --- the store --- */
 
-/* What it does to whatever it is asked. */
-static struct {
-        enum kb_error error;
-        bool wants_code; /* after the password */
-        bool change_password;
-        unsigned others_fail; /* while it checks a password: so many guesses of others are wrong */
-        uint32_t verb;
-        bool privileged;
-} store;
+struct logins_store store;
 
 struct kb_store_call {
         struct kb_store_request is;
@@ -141,7 +139,8 @@ int kb_store_call_new(struct kb_store_call **ret, const struct kb_store_request 
 {
         struct kb_store_call *c = calloc(1, sizeof(*c));
 
-        assert_non_null(c);
+        if (!c)
+                return -ENOMEM;
         *c = (struct kb_store_call){.is = *request, .fields = kb_writer_init(65536)};
         assert_string_equal(request->store, "local");
         *ret = c;
@@ -153,7 +152,8 @@ struct kb_writer *kb_store_call_writer(struct kb_store_call *c)
         return &c->fields;
 }
 
-static void fail_once(const char *user, const char *remote_host);
+static void fail_once(const char *user, const char *remote_host, const char *service);
+static void end_attempt(const char *handle);
 
 static void answer_password(struct kb_span body, struct kb_store_answer *answer, struct kb_writer *w)
 {
@@ -161,13 +161,15 @@ static void answer_password(struct kb_span body, struct kb_store_answer *answer,
 
         assert_ok(kb_store_authenticate_request_get(body, &m));
         for (unsigned i = 0; i < store.others_fail; i++)
-                fail_once(m.user, m.remote_host);
+                fail_once(m.user, m.remote_host, "sshd");
         if (!kb_secret_equal(m.answer, KB_SPAN_STRING("sesame")))
                 answer->error = KB_E_BAD_SECRET;
         kb_store_authenticate_reply_put(w, &(struct kb_store_authenticate_reply){
                                                    .granted = !store.wants_code,
                                                    .state = KB_SPAN("state", 5),
-                                                   .ask = store.wants_code ? KB_ASK_CODE : 0,
+                                                   .ask = !store.wants_code ? KB_ASK_NOTHING
+                                                          : store.asks      ? store.asks
+                                                                            : KB_ASK_CODE,
                                                    .prompt = "Code: ",
                                                    .change_password = store.change_password,
                                            });
@@ -190,6 +192,8 @@ static void answer_change(struct kb_span body, struct kb_store_answer *answer, s
 
         assert_ok(kb_change_secret_request_get(body, &m));
         store.privileged = m.privileged;
+        for (unsigned i = 0; i < store.others_fail; i++)
+                fail_once(m.user, "", "passwd");
         if (!m.privileged && !kb_secret_equal(m.old, KB_SPAN_STRING("sesame")))
                 answer->error = KB_E_BAD_SECRET;
         kb_change_secret_reply_put(w, &(struct kb_change_secret_reply){.message = "Done."});
@@ -203,7 +207,11 @@ static int answer_later(sd_event_source *source, void *userdata)
         struct kb_span body = KB_SPAN(c->fields.data, c->fields.size);
 
         store.verb = c->is.verb;
-        if (store.error != KB_E_OK)
+        if (store.ends)
+                end_attempt(store.ends);
+        if (kb_writer_end(&c->fields) < 0)
+                answer.error = KB_E_UNREACHABLE; /* as the real one does when it cannot send */
+        else if (store.error != KB_E_OK)
                 answer.text = "the store has its reasons";
         else if (c->is.verb == KB_VERB_store_authenticate)
                 answer_password(body, &answer, &w);
@@ -212,7 +220,7 @@ static int answer_later(sd_event_source *source, void *userdata)
         else
                 answer_change(body, &answer, &w);
         if (answer.error == KB_E_OK)
-                answer.fields = KB_SPAN(w.data, w.size);
+                answer.fields = store.nonsense ? KB_SPAN("?", 1) : KB_SPAN(w.data, w.size);
         c->is.done(&answer, c->is.userdata);
         sd_event_source_disable_unref(c->later);
         kb_writer_done(&c->fields);
@@ -246,12 +254,18 @@ void *kb_store_answer_take(const struct kb_store_answer *answer)
 
 /* --- the broker --- */
 
-static struct kb_broker broker;
+struct kb_broker broker;
 
-static void fail_once(const char *user, const char *remote_host)
+static void end_attempt(const char *handle)
+{
+        kb_attempt_end(broker.logins->attempts,
+                       kb_attempt_find(broker.logins->attempts, geteuid(), handle, kb_now_boottime()));
+}
+
+static void fail_once(const char *user, const char *remote_host, const char *service)
 {
         const struct kb_lockout_policy policy = kb_login_policy(&broker);
-        const struct kb_lockout_key key = kb_login_key(geteuid() != 0, remote_host, user, "sshd");
+        const struct kb_lockout_key key = kb_login_key(geteuid() != 0, remote_host, user, service);
 
         kb_lockout_fail(broker.logins->lockout, &policy, &key, kb_now_realtime());
 }
@@ -331,7 +345,7 @@ static void stop(void)
         unlink(in_folder("auth.sock"));
 }
 
-static int set_up(void **state)
+int logins_set_up(void **state)
 {
         char first_key[KB_FIRST_KEY_MAX];
 
@@ -345,7 +359,7 @@ static int set_up(void **state)
         return 0;
 }
 
-static int tear_down(void **state)
+int logins_tear_down(void **state)
 {
         stop();
         kb_directory_free(directory);
@@ -383,7 +397,7 @@ static int on_done(sd_event_source *source, int fd, uint32_t events, void *userd
         return 0;
 }
 
-static uint32_t run_as(struct kb_call *call, const char *socket_name, uid_t uid)
+long logins_run(struct kb_call *call, const char *socket_name, uid_t uid)
 {
         sd_event_source *source = NULL;
         bool done = false;
@@ -395,12 +409,20 @@ static uint32_t run_as(struct kb_call *call, const char *socket_name, uid_t uid)
         a.done_fd = fds[1];
         assert_ok(sd_event_add_io(broker.event, &source, fds[0], 1, on_done, &done));
         assert_int_equal(pthread_create(&thread, NULL, run_call, &a), 0);
+        logins_countdown = logins_failing;
         while (!done)
                 assert_ok(sd_event_run(broker.event, 1000000));
+        logins_failing = logins_countdown;
+        logins_countdown = 0;
         pthread_join(thread, NULL);
         sd_event_source_disable_unref(source);
         close(fds[0]);
-        assert_ok(a.r);
+        return a.r < 0 ? a.r : (long)call->status;
+}
+
+static uint32_t run_as(struct kb_call *call, const char *socket_name, uid_t uid)
+{
+        assert_ok(logins_run(call, socket_name, uid));
         return call->status;
 }
 
@@ -812,7 +834,7 @@ static unsigned count_records(uint32_t id, bool (*match)(const struct kb_event *
 
 static bool is_of_ana_and_from_nowhere(const struct kb_event *event)
 {
-        return strcmp(event->user, "ana") == 0 && strtoul(event->uid, NULL, 10) == first_uid() &&
+        return strcmp(event->user, "ana") == 0 && strtoul(event->uid, NULL, 10) == logins_uid() &&
                !event->remote_host && !event->remote_user && !event->tty;
 }
 
@@ -830,12 +852,12 @@ static uint32_t guess(const char *service, const char *remote_host, const char *
                                                             .remote_user = "root",
                                                             .tty = "tty1",
                                                     });
-        if (run_as(&begin, "auth.sock", first_uid()) != KB_E_OK)
+        if (run_as(&begin, "auth.sock", logins_uid()) != KB_E_OK)
                 return begin.status;
         assert_ok(kb_authenticate_reply_get(begin.reply.body, &reply));
         kb_proceed_request_put(&call.request, &(struct kb_proceed_request){.session = reply.session,
                                                                            .answer = KB_SPAN_STRING(typed)});
-        return run_as(&call, "auth.sock", first_uid());
+        return run_as(&call, "auth.sock", logins_uid());
 }
 
 static uint32_t account_as(uid_t uid, const char *user, const char *service)
@@ -857,8 +879,8 @@ static void on_the_open_socket_the_kernel_says_who_and_nobody_says_from_where(vo
 {
         assert_int_equal(guess("locker", "203.0.113.7", "wrong"), KB_E_BAD_SECRET);
         assert_int_equal(guess("locker", "203.0.113.7", "sesame"), KB_E_OK);
-        assert_int_equal(account_as(first_uid(), "ana", "sudo"), KB_E_OK);
-        assert_int_equal(account_as(first_uid(), "ana", "cron"), KB_E_DENIED);
+        assert_int_equal(account_as(logins_uid(), "ana", "sudo"), KB_E_OK);
+        assert_int_equal(account_as(logins_uid(), "ana", "cron"), KB_E_DENIED);
         assert_int_equal(count_records(KB_EVENT_LOGIN_REFUSED, is_of_ana_and_from_nowhere), 1);
         assert_int_equal(count_records(KB_EVENT_LOGIN_AUTHENTICATED, is_of_ana_and_from_nowhere), 1);
         assert_int_equal(count_records(KB_EVENT_ACCOUNT_PERMITTED, is_of_ana_and_from_nowhere), 1);
@@ -881,7 +903,7 @@ static void on_the_open_socket_no_word_makes_a_new_counter(void **state)
 
 static bool is_about_all(const struct kb_event *event)
 {
-        return event->count == 91 && strtoul(event->uid, NULL, 10) == first_uid() &&
+        return event->count == 91 && strtoul(event->uid, NULL, 10) == logins_uid() &&
                strcmp(event->user, "ana") == 0;
 }
 
@@ -891,13 +913,13 @@ static void who_asks_without_end_does_not_fill_the_log(void **state)
 
         set_throttle(10);
         for (unsigned i = 0; i < 100; i++)
-                refused += account_as(first_uid(), "ana", "sudo") == KB_E_THROTTLED;
+                refused += account_as(logins_uid(), "ana", "sudo") == KB_E_THROTTLED;
         assert_int_equal(refused, 90);
         assert_int_equal(guess("locker", "", "wrong"), KB_E_THROTTLED);
         assert_int_equal(count_records(KB_EVENT_ACCOUNT_PERMITTED, NULL), 10);
         assert_int_equal(count_records(KB_EVENT_LOGIN_THROTTLED, NULL), 0);
         if (geteuid() == 0) { /* nobody else is refused, and she is not at another door */
-                assert_int_equal(account_as(first_uid() + 1, "bea", "sudo"), KB_E_OK);
+                assert_int_equal(account_as(logins_uid() + 1, "bea", "sudo"), KB_E_OK);
                 assert_int_equal(account("ana", "sudo", ""), KB_E_OK);
         }
         assert_non_null(broker.logins->throttled);
@@ -1028,7 +1050,7 @@ static void a_session_that_cannot_be_counted_is_refused(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) LOGINS_TEST(name)
         const struct CMUnitTest tests[] = {
                 TEST(the_right_password_lets_in_and_the_rules_are_asked),
                 TEST(a_login_is_no_one_elses),
@@ -1056,9 +1078,17 @@ int main(void)
                 TEST(a_lock_that_begins_while_an_answer_is_checked_holds_for_it),
                 TEST(no_password_changes_without_a_record),
                 TEST(no_codes_are_made_without_a_record),
+                TEST(no_allocation_that_fails_lets_anybody_in),
+                TEST(a_store_that_makes_no_sense_lets_nobody_in),
+                TEST(a_login_that_ends_while_it_is_checked_is_over),
+                TEST(when_all_places_are_being_checked_the_next_one_waits),
+                TEST(old_passwords_that_are_guessed_lock_out_too),
+                TEST(requests_that_are_no_message_are_refused),
+                TEST(files_that_make_no_sense_count_as_empty),
+                TEST(a_person_says_where_the_password_is_checked),
         };
 
-        if (!kb_id_range_valid((struct kb_id_range){first_uid(), first_uid() + 10}))
+        if (!kb_id_range_valid((struct kb_id_range){logins_uid(), logins_uid() + 10}))
                 return 77; /* run by a user of the system's own, who can be nobody of ours */
         return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

@@ -412,13 +412,13 @@ static bool consumer_lives(const struct kb_held *held)
                strcmp(invocation, held->grant.instance) == 0;
 }
 
-static void rotate(struct kb_held *held)
+void kb_grants_look_again(struct kb_held *held)
 {
         uint64_t since = kb_now_realtime() - held->issued;
 
-        kb_grant_rotate(&held->grant,
-                        kb_time_add(kb_now_boottime(), since < START_USEC ? START_USEC - since : 0));
-        kb_grants_advance(held);
+        if (!held->grant.ended && is_redefined(held))
+                kb_grant_rotate(&held->grant,
+                                kb_time_add(kb_now_boottime(), since < START_USEC ? START_USEC - since : 0));
 }
 
 void kb_grants_check(struct kb_grants *grants)
@@ -428,10 +428,12 @@ void kb_grants_check(struct kb_grants *grants)
 
                 if (held->grant.ended)
                         continue;
-                if (!is_allowed(held) || !consumer_lives(held))
+                if (!is_allowed(held) || !consumer_lives(held)) {
                         kb_grants_end(held);
-                else if (is_redefined(held))
-                        rotate(held);
+                        continue;
+                }
+                kb_grants_look_again(held);
+                kb_grants_advance(held);
         }
 }
 

@@ -101,6 +101,9 @@ void kb_grants_end_those(struct kb_grants *grants, bool (*over)(struct kb_held *
  */
 void kb_grants_check(struct kb_grants *grants);
 
+/* The same for the definition of one grant that lives; kb_grants_advance() is the caller's to call. */
+void kb_grants_look_again(struct kb_held *held);
+
 size_t kb_grants_count(const struct kb_grants *grants);
 
 /* Oldest first. The callback must not change the table. */

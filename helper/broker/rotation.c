@@ -94,11 +94,18 @@ static void adopted(struct kb_held *held)
                 kb_user_folder_settle(held->broker, held->grant.instance);
 }
 
+/* What was defined anew while it was offered is rotated once more. */
+static void adopt(struct kb_held *held)
+{
+        adopted(held);
+        kb_grant_on_adopted(&held->grant, kb_now_boottime());
+        kb_grants_look_again(held);
+}
+
 /* Its time is over: it is taken for granted. */
 void kb_rotation_adopt(struct kb_step *s)
 {
-        adopted(s->held);
-        kb_grant_on_adopted(&s->held->grant, kb_now_boottime());
+        adopt(s->held);
         kb_step_done(s);
 }
 
@@ -126,14 +133,11 @@ static void offered(struct kb_step *s, enum kb_error error, const char *why)
                 take_back(s);
         } else
                 kb_broker_note(held->broker, kb_step_event(held, KB_EVENT_GRANT_OFFERED, lease));
-        if (s->told)
-                held->deaf = error != KB_E_OK;
+        held->deaf = error != KB_E_OK && (s->told || held->deaf);
         held->offers = false;
         kb_grant_on_offered(&held->grant, kb_now_boottime(), error);
-        if (heard) {
-                adopted(held);
-                kb_grant_on_adopted(&held->grant, kb_now_boottime());
-        }
+        if (heard)
+                adopt(held);
         kb_step_done(s);
 }
 
@@ -267,6 +271,7 @@ static void on_probed(int r, void *userdata)
         if (r >= 0 && kb_grant_lease_in(&held->grant, KB_LEASE_OFFERED))
                 adopted(held);
         kb_grant_on_probed(&held->grant, kb_now_boottime(), r >= 0);
+        kb_grants_look_again(held);
         kb_step_done(s);
 }
 

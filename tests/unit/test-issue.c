@@ -325,6 +325,25 @@ static void a_changed_definition_rotates_a_unit_that_can_be_told(void **state)
         assert_int_equal(world_jobs(), 0); /* it is what it should be */
 }
 
+static void a_definition_that_changes_in_mid_rotation_is_not_forgotten(void **state)
+{
+        world_define("web-tls", CERT "OnRotate=reload\n");
+        world_issue("web-tls", "L1", 3600, "one");
+        world_pass(2400 * SEC);
+        FETCHED("L2", 3600, "password", "two");
+        world_commit();
+        world_define("web-tls", CERT "OnRotate=reload\n[Credential]\nFormat=raw\n");
+        kb_grants_check(broker.grants);
+        world_facts(0, true);
+        assert_string_equal(world_file("web-tls"), "{\"password\":\"two\"}");
+        world_job(0);
+        world_pass(2 * SEC);
+        FETCHED("L3", 3600, "password", "three");
+        world_commit();
+        world_facts(0, true);
+        assert_string_equal(world_file("web-tls"), "three");
+}
+
 static void a_grant_of_another_store_stays_what_it_is(void **state)
 {
         world_define("db", CERT "OnRotate=reload\n");
@@ -378,6 +397,7 @@ int main(void)
                 TEST(a_new_version_restarts_a_unit_that_wants_to_be),
                 TEST(a_grant_keeps_its_definition_until_it_rotates),
                 TEST(a_changed_definition_rotates_a_unit_that_can_be_told),
+                TEST(a_definition_that_changes_in_mid_rotation_is_not_forgotten),
                 TEST(a_grant_of_another_store_stays_what_it_is),
                 TEST(a_file_that_is_gone_takes_its_grants_back),
         };

@@ -76,7 +76,14 @@ static int add_id(const struct cli *cli, struct cli_dropin *d, const char *name,
         return 0;
 }
 
-/* The store knows the fields: fetch it once, revoked at once. */
+/* The broker reads credentials' files anew. */
+static void reload_broker(const struct cli *cli)
+{
+        if (!cli->given[CLI_OPTION_root])
+                cli_systemctl("reload", "keybearerd.service");
+}
+
+/* The store knows the fields: fetch it once, revoked at once. The broker may not have read its file yet. */
 static int add_fields_of_store(struct cli *cli, struct cli_dropin *d, const struct kb_credential *c)
 {
         _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_credential_fetch);
@@ -85,6 +92,7 @@ static int add_fields_of_store(struct cli *cli, struct cli_dropin *d, const stru
         const char *field;
         int r;
 
+        reload_broker(cli);
         kb_credential_fetch_request_put(&call.request,
                                         &(struct kb_credential_fetch_request){.name = c->name});
         r = cli_ask(cli, &call, CLI_ASK_USEC);
@@ -159,13 +167,6 @@ static int add_argument(struct cli *cli, struct cli_dropin *d, const char *argum
         if (r != 0)
                 return r;
         return field ? add_id(cli, d, c->name, field) : add_whole(cli, d, c);
-}
-
-/* The broker reads credentials' files anew. */
-static void reload_broker(const struct cli *cli)
-{
-        if (!cli->given[CLI_OPTION_root])
-                cli_systemctl("reload", "keybearerd.service");
 }
 
 /* What was allowed for a unit that does not get it after all. */
@@ -284,7 +285,7 @@ int cli_run_unit_add(struct cli *cli)
                 r = add_argument(cli, &d, cli->arguments[i], &allowed);
         if (r == 0) {
                 r = write_dropin(cli, path, &d, d.plain);
-                if (r >= 0 && allowed)
+                if (allowed || r > 0)
                         reload_broker(cli);
                 r = r < 0 ? -r : finish(cli, &d, path, allowed || r > 0);
         }

@@ -132,6 +132,17 @@ def test_an_instance_of_a_template_has_its_own_grant(host: Machine) -> None:
         assert len(grants(host, name)) == 1
 
 
+def test_unit_add_lets_the_broker_read_what_is_new(host: Machine) -> None:
+    """A file written a moment ago needs no reload by hand, whether its fields are named or the store's."""
+    for name, words in (("orders-new", "orders-new"), ("orders-newer", "orders-newer.password")):
+        text = "[Credential]\nPath=kv/orders\n[Allow]\nUnit=orders*.service\n"
+        host.write(f"/etc/keybearer/credentials.d/{name}.conf", text)
+        service(host, f"{name}.service")
+        add(host, f"{name}.service", words)
+        restart(host, f"{name}.service")
+        assert seen(host, f"{name}.service")[f"{name}.password"] == "hard to guess"
+
+
 def test_a_second_run_of_unit_add_changes_nothing(host: Machine) -> None:
     """It says so, and leaves file and systemd alone."""
     service(host, "orders-twice.service")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))
 
-from machine import Machine  # noqa: E402
+from machine import Machine, MachineError  # noqa: E402
 
 WIDTH = 79
 COLOUR = sys.stdout.isatty()
@@ -33,6 +33,8 @@ class Step:
     `says` is a pattern that its output must have, `never` one that it must not
     have, `exit` its exit code; `check` is a command, not shown, that must succeed
     within `within` seconds. Of a long output the first `lines` lines are shown.
+    With `answers` it runs on a terminal, where they are typed as they are asked
+    for: (pattern, text), and the text may be "@FILE", a file of the machine.
     """
 
     title: str
@@ -42,6 +44,7 @@ class Step:
     check: str = ""
     user: str = "root"
     input: str = ""
+    answers: tuple[tuple[str, str], ...] = ()
     exit: int = 0
     within: float = 10
     lines: int = 8
@@ -54,9 +57,16 @@ def paint(code: str, text: str) -> str:
 
 def perform(machine: Machine, step: Step) -> tuple[str, str]:
     """Runs a step; returns its output, and why it is wrong or an empty text."""
-    command = ["bash", "-c", f"cd ~ && {step.command}"]
-    result = machine.run(command, user=step.user, input=step.input, check=False, timeout=120)
-    output = (result.stdout + result.stderr).rstrip()
+    if step.answers:
+        answers = [(asked, machine.read(text[1:]).strip() if text[0] == "@" else text) for asked, text in step.answers]
+        try:
+            result = machine.dialogue(step.command, *answers, user=step.user, timeout=60)
+        except MachineError as error:
+            return "", str(error)
+    else:
+        command = ["bash", "-c", f"cd ~ && {step.command}"]
+        result = machine.run(command, user=step.user, input=step.input, check=False, timeout=120)
+    output = (result.stdout + result.stderr).strip()
     if result.returncode != step.exit:
         return output, f"exit code {result.returncode}, not {step.exit}"
     if step.says and not re.search(step.says, output, re.MULTILINE):

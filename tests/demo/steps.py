@@ -49,6 +49,7 @@ cat >/etc/systemd/system/web.service <<END
 ExecStart=nginx -c /etc/web.conf -g 'daemon off;'
 ExecReload=kill -HUP \\$MAINPID
 END
+systemctl reload keybearerd
 keybearer unit add --allow web.service web-tls && systemctl start web"""
 
 ANA = """\
@@ -72,6 +73,19 @@ AS_ANA = "sshpass -p 'several long words' ssh -q -o StrictHostKeyChecking=no ana
 
 ON_THE_WIRE = "openssl s_client -connect localhost:443 </dev/null 2>/dev/null | openssl x509"
 
+PASSWORD, NEW = "several long words", "quite another sentence"
+
+# hidden: a client that has been here before, so that its questions are not in the way
+SSH_CONFIG = "StrictHostKeyChecking no\\nLogLevel ERROR\\nNumberOfPasswordPrompts 1\\n"
+
+ALTER = """\
+systemctl --quiet stop keybearerd && cd /var/lib/keybearer/log && cp -a . /root/was
+sed -i s/thief/chief/ 0*"""
+
+CUT = """\
+cd /var/lib/keybearer/log && cp -a /root/was/. .
+truncate -s "$(grep -abo thief 0* | head -n 1 | cut -d: -f1)" 0*"""
+
 STEPS: list[Chapter | Step] = [
     Chapter("Install"),
     Step("one package, without a network",
@@ -87,6 +101,40 @@ STEPS: list[Chapter | Step] = [
          says=r"store-local\.service +0\.\d(.|\n)*keybearerd\.service +1\.\d"),
     Step("keys lie in memory that is never swapped",
          "findmnt /run/keybearer", says="ramfs"),
+
+    Chapter("People log in", "Nobody is in /etc/passwd: the directory is the store's, and what may be done is a rule."),
+    Step("a person, a group, and a rule for both",
+         "keybearer user add ana full-name='Ana Doe'\nkeybearer group add dba\nkeybearer group member-add dba member=ana\n"
+         "keybearer rule add doors who=@dba service='sshd su-l login sudo'\n"
+         "echo '%dba ALL=(ALL) ALL' >/etc/sudoers.d/dba",
+         answers=(("assword: ", PASSWORD), ("again: ", PASSWORD)),
+         check=f"mkdir -p /root/.ssh && printf '{SSH_CONFIG}' >/root/.ssh/config"),
+    Step("every process of the host knows her at once",
+         "getent passwd ana; id ana", says=r"^ana:\*:65536(.|\n)*\(dba\)"),
+    Step("ssh by password, with a home folder made on the way",
+         "ssh ana@localhost 'id; pwd'", answers=(("assword: ", PASSWORD),), says=r"^uid=65536\(ana\)(.|\n)*^/home/ana"),
+    Step("a wrong password",
+         "ssh ana@localhost", answers=(("assword: ", "several wrong words"),), exit=255, says="Permission denied"),
+    Step("login at the console",
+         "exec login ana", answers=(("assword: ", PASSWORD), (r"\$ $", "tty; exit")), says="/dev/pts/", lines=2),
+    Step("su, by somebody of /etc/passwd", "su - ana -c 'id; pwd'", user="games",
+         answers=(("assword: ", PASSWORD),), says=r"^uid=65536\(ana\)(.|\n)*^/home/ana"),
+    Step("sudo, for the group that the rule names", "sudo id", user="ana",
+         answers=(("assword for ana: ", PASSWORD),), says=r"^uid=0\(root\)"),
+    Step("passwd changes it in the store", "passwd", user="ana",
+         answers=(("urrent.*: ", PASSWORD), ("ew.*: ", NEW), ("ew.*: ", NEW)),
+         check=f"echo '{NEW}' | pamtester sshd ana authenticate"),
+    Step("who is disabled is out at once, by every way",
+         "keybearer user disable ana && pamtester sshd ana acct_mgmt", exit=1, says="denied",
+         check="keybearer user enable ana"),
+    Step("one-time codes, on paper; then the store dies",
+         "keybearer recovery 3 | tee codes\nsystemctl stop keybearer-store-local.socket keybearer-store-local",
+         check="grep -oE '([0-9A-Z]+-){4}[0-9A-Z]+' /root/codes | head -n 1 | grep . >/root/code"),
+    Step("with the store dead, a code lets her in",
+         "exec login ana", answers=(("assword: ", NEW), ("ecovery code: ", "@/root/code"), (r"\$ $", "exit")), lines=3),
+    Step("once, and everybody hears of it",
+         "journalctl -o cat --priority=alert -t keybearer; keybearer doctor | grep -i 'code'", says="recovery code",
+         check="systemctl start keybearer-store-local.socket && keybearer user list | grep ana"),
 
     Chapter("A service starts with a secret"),
     Step("the secret, never on a command line",
@@ -140,4 +188,9 @@ STEPS: list[Chapter | Step] = [
          "systemctl stop orders; sleep 0.5; keybearer grant list", never="orders"),
     Step("the whole story", "keybearer audit show | tail -n 9 | cut -c 32-", says="refused", lines=9),
     Step("the log is whole", "keybearer audit verify", says="chain are whole"),
+    Step("an anchor of it, to be kept elsewhere", "keybearer audit anchor | tee anchor", says="^kb-anchor"),
+    Step("root changes the thief's name", ALTER),
+    Step("that is found", "keybearer audit verify", exit=7, says="damaged, or overwritten"),
+    Step("root cuts the end off instead, before the thief", CUT),
+    Step("that is found with the anchor", "keybearer audit verify $(cat anchor)", exit=7, says="the end was cut off"),
 ]

@@ -55,11 +55,16 @@ static struct kb_request *oldest_reading(const struct listener *l)
 
 /*
  * Full: whoever has been silent longest makes room for somebody who may have something to say. A peer that
- * has sent its request keeps its place.
+ * has sent its request keeps its place. Only where everybody may come: root's programs and the broker are
+ * not silent on purpose, but a thousand of them at once are slow to begin, and the next ones can wait in the
+ * queue until they have.
  */
 static void make_room(struct listener *l)
 {
         struct kb_request *q;
+
+        if (l->is.caller != KB_CALLER_SELF)
+                return;
 
         while (l->n_peers + 1 >= l->is.max_peers && (q = oldest_reading(l)))
                 kb_request_press(q);

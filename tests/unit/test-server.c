@@ -178,6 +178,24 @@ static void an_answer_too_large_is_an_error_of_ours(void **state)
         assert_int_equal(site_answer(site, fd, NULL), KB_E_INTERNAL);
 }
 
+static void who_is_slow_to_begin_keeps_a_place_at_roots_socket(void **state)
+{
+        struct site *site = *state;
+        int fds[SITE_PEERS + 4];
+
+        if (geteuid() != 0)
+                skip();
+        for (unsigned i = 0; i < KB_ARRAY_SIZE(fds); i++) {
+                fds[i] = site_connect(site, SITE_ROOT);
+                site_run(site);
+        }
+        for (unsigned i = 0; i < KB_ARRAY_SIZE(fds); i++) {
+                site_send_frame(fds[i], site_account("sshd"));
+                assert_int_equal(site_answer(site, fds[i], NULL), KB_E_OK);
+                close(fds[i]);
+        }
+}
+
 static void what_comes_in_crowds_is_served_last(void **state)
 {
         struct site *site = *state;
@@ -255,6 +273,7 @@ int main(void)
                 PATIENT(who_came_before_the_stop_is_served),
                 PATIENT(the_silent_do_not_hold_up_the_stop),
                 TEST(an_answer_too_large_is_an_error_of_ours),
+                PATIENT(who_is_slow_to_begin_keeps_a_place_at_roots_socket),
                 TEST(what_comes_in_crowds_is_served_last),
                 TEST(who_goes_before_their_turn_is_served_all_the_same),
                 TEST(a_server_may_end_before_everybody_had_their_turn),

@@ -457,19 +457,10 @@ static void where_nothing_can_be_read_back_sending_goes_on(void **state)
         never_stores = true;
         say(5);
         wait_until(now().sent >= 7);
-        pass(5 * KB_USEC_PER_SEC); /* the first look finds nothing */
-        wait_until(now().sent >= 8);
-        usleep(20000);
-        pass(61 * KB_USEC_PER_SEC);
-        wait_until(now().blind);
+        /* when the thread looks at the clock is its own affair: time goes on until it has */
+        wait_until((pass(20 * KB_USEC_PER_SEC), now().blind));
         say(2 * KB_WINDOW_SIZE);
-        for (unsigned i = 0; i < 60 && now().sent < 2 * KB_WINDOW_SIZE; i++) {
-                usleep(50000);
-                journald_work();
-                leap += KB_USEC_PER_SEC;
-                say(1);
-        }
-        wait_until(now().sent >= 2 * KB_WINDOW_SIZE);
+        wait_until((pass(KB_USEC_PER_SEC), now().sent >= 2 * KB_WINDOW_SIZE));
         assert_true(now().given_up > 0);
         end();
 }

@@ -76,64 +76,97 @@ int cli_run_status(struct cli *cli)
 
 /* --- OpenMetrics --- */
 
-/* What stands over a figure, for those that we know; a figure that is new in the broker is printed all the
- * same. */
-static const struct {
-        const char *name;
-        const char *help;
-} figures[] = {
-        {"started", "When the broker was started, in seconds since the epoch."},
-        {"recovery_codes", "One-time codes for logins that are left."},
-        {"recovery_used", "One-time codes that let somebody in since they were made."},
-        {"credentials", "Credentials that are defined."},
-        {"grants", "Grants that live."},
-        {"grants_failing", "Grants whose last renewal failed."},
-        {"grants_revoking", "Grants that still have to be revoked in a store."},
-        {"grants_overdue_seconds", "How long the oldest grant that could not be renewed is overdue."},
-        {"refusals", "What was refused since the broker started: credentials, logins, changes."},
-        {"requests_pending", "Requests that have no answer yet."},
-        {"units_waiting", "Units in the middle of their start that wait for a credential."},
-        {"log_records", "Records in the log, from the first on."},
-        {"log_waiting", "Records that are not on the disk yet."},
-        {"log_lost", "Records nobody waited for that were dropped because the disk took none for too long."},
-        {"journal_lag", "Records on the disk that are not in the journal yet."},
-        {"journal_resent", "Records that the journal had lost and that were sent again."},
-        {"journal_given_up", "Records that the journal never took."},
-        {"journal_blind", "Whether the journal cannot be read back, so that nothing can be confirmed."},
-        {"directory_version", "Version of the directory that is in force."},
-        {"directory_confirmed", "When the store last confirmed the directory, in seconds since the epoch."},
-        {"directory_people", "People in the directory."},
-        {"directory_left_out",
-         "People who are left out because this host's own files have their name or id."},
+enum kind {
+        NUMBER,  /* goes up and down */
+        COUNT,   /* only up, from the start of the broker */
+        SECONDS, /* a duration, whose name says so */
+        TIME,    /* of the broker's microseconds */
+        FLAG,    /* 1 when the text of the fact is not empty, or is `when` */
 };
 
-static const char *help_of(const char *name)
+/* Which facts are figures, and what stands over each; a fact that is new in the broker and a number is
+ * printed all the same. docs/RUNBOOK.md says which of them to be woken for. */
+static const struct figure {
+        const char *fact;
+        enum kind kind;
+        const char *name; /* NULL: the fact's */
+        const char *help;
+        const char *when;
+} figures[] = {
+        {"started", TIME, "started_seconds", "When the broker was started, in seconds since the epoch."},
+        {"login_mode", FLAG, "login_observing", "Whether nobody is refused: Mode=observe.", "observe"},
+        {"recovery_codes", NUMBER, NULL, "One-time codes for logins that are left."},
+        {"recovery_used", NUMBER, NULL, "Of these, how many let somebody in since they were made."},
+        {"credentials", NUMBER, NULL, "Credentials that are defined."},
+        {"grants", NUMBER, NULL, "Grants that live."},
+        {"grants_failing", NUMBER, NULL, "Grants whose last renewal failed."},
+        {"grants_revoking", NUMBER, NULL, "Grants that still have to be revoked in a store."},
+        {"grants_overdue_seconds", SECONDS, NULL,
+         "How long the oldest grant that could not be renewed is overdue."},
+        {"refusals", COUNT, NULL, "What was refused: credentials, logins, changes."},
+        {"requests_pending", NUMBER, NULL, "Requests that have no answer yet, this one among them."},
+        {"units_waiting", NUMBER, NULL, "Units in the middle of their start that wait for a credential."},
+        {"log_records", NUMBER, NULL, "Records in the log, from the first on."},
+        {"log_waiting", NUMBER, NULL, "Records that are not on the disk yet."},
+        {"log_lost", COUNT, NULL,
+         "Records nobody waited for that were dropped because the disk took none for too long."},
+        {"log_error", FLAG, "log_failing", "Whether the log cannot be written."},
+        {"journal_lag", NUMBER, NULL, "Records on the disk that are not in the journal yet."},
+        {"journal_resent", COUNT, NULL, "Records that the journal had lost and that were sent again."},
+        {"journal_given_up", COUNT, NULL, "Records that the journal never took."},
+        {"journal_blind", NUMBER, NULL,
+         "Whether the journal cannot be read back, so that nothing can be confirmed."},
+        {"journal_error", FLAG, "journal_failing", "Whether the journal takes no records just now."},
+        {"directory_version", NUMBER, NULL, "Version of the directory that is in force."},
+        {"directory_confirmed", TIME, "directory_confirmed_seconds",
+         "When the store last confirmed the directory, in seconds since the epoch."},
+        {"directory_age_seconds", SECONDS, NULL, "How long ago that was."},
+        {"directory_old", NUMBER, NULL, "Whether the directory is too old to let anybody in: MaxAge=."},
+        {"directory_people", NUMBER, NULL, "People in the directory."},
+        {"directory_left_out", NUMBER, NULL,
+         "People who are left out because this host's own files have their name or id."},
+        {"directory_problem", FLAG, "directory_failing",
+         "Whether the last refresh of the directory failed."},
+};
+
+static const struct figure *figure_of(const char *fact)
 {
         for (size_t i = 0; i < KB_ARRAY_SIZE(figures); i++)
-                if (strcmp(figures[i].name, name) == 0)
-                        return figures[i].help;
+                if (strcmp(figures[i].fact, fact) == 0)
+                        return &figures[i];
         return NULL;
+}
+
+static void print_value(const struct figure *f, const char *metric, const char *value)
+{
+        uint64_t usec = strtoull(value, NULL, 10);
+
+        if (f && f->kind == TIME)
+                printf("%s %llu.%06llu\n", metric, (unsigned long long)(usec / KB_USEC_PER_SEC),
+                       (unsigned long long)(usec % KB_USEC_PER_SEC));
+        else if (f && f->kind == FLAG)
+                printf("%s %d\n", metric, f->when ? strcmp(value, f->when) == 0 : *value != '\0');
+        else
+                printf("%s%s %s\n", metric, f && f->kind == COUNT ? "_total" : "", value);
 }
 
 /* Names of facts become names of metrics: letters, digits and '_' only. */
 static void print_metric(const char *name, const char *value)
 {
-        _cleanup_free_ char *metric = cli_format("keybearer_%s", name);
-        const char *help = help_of(name);
+        const struct figure *f = figure_of(name);
+        _cleanup_free_ char *metric = cli_format("keybearer_%s", f && f->name ? f->name : name);
 
+        if (!is_number(value) && !(f && f->kind == FLAG))
+                return;
         for (char *c = metric; *c; c++)
                 if (!isalnum((unsigned char)*c))
                         *c = '_';
-        printf("# TYPE %s%s gauge\n", metric, is_time(name) ? "_seconds" : "");
-        if (help)
-                printf("# HELP %s%s %s\n", metric, is_time(name) ? "_seconds" : "", help);
-        if (is_time(name)) {
-                uint64_t usec = strtoull(value, NULL, 10);
-
-                printf("%s_seconds %llu.%06llu\n", metric, (unsigned long long)(usec / KB_USEC_PER_SEC),
-                       (unsigned long long)(usec % KB_USEC_PER_SEC));
-        } else
-                printf("%s %s\n", metric, value);
+        printf("# TYPE %s %s\n", metric, f && f->kind == COUNT ? "counter" : "gauge");
+        if (f && (f->kind == SECONDS || f->kind == TIME))
+                printf("# UNIT %s seconds\n", metric);
+        if (f)
+                printf("# HELP %s %s\n", metric, f->help);
+        print_value(f, metric, value);
 }
 
 /* "store.NAME" is one metric for all stores. `first`: its head is not printed yet. */
@@ -143,6 +176,13 @@ static void print_store(const char *name, const char *value, bool first)
                 puts("# TYPE keybearer_store_up gauge\n"
                      "# HELP keybearer_store_up Whether the store answered when it was last asked.");
         printf("keybearer_store_up{store=\"%s\"} %d\n", name, strcmp(value, "up") == 0);
+}
+
+static void print_version(const char *version)
+{
+        printf("# TYPE keybearer info\n# HELP keybearer The broker that answers.\n"
+               "keybearer_info{version=\"%s\"} 1\n",
+               version);
 }
 
 int cli_run_metrics(struct cli *cli)
@@ -160,7 +200,9 @@ int cli_run_metrics(struct cli *cli)
                 if (strncmp(name, STORE, strlen(STORE)) == 0) {
                         print_store(name + strlen(STORE), (const char *)value.data, first_store);
                         first_store = false;
-                } else if (is_number((const char *)value.data))
+                } else if (strcmp(name, "version") == 0)
+                        print_version((const char *)value.data);
+                else
                         print_metric(name, (const char *)value.data);
         puts("# EOF");
         return 0;

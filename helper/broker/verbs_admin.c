@@ -32,10 +32,16 @@ static void add_store(const struct kb_store_state *state, void *userdata)
 static void add_directory(struct kb_broker *broker, struct kb_list_builder *facts)
 {
         struct kb_publisher_state directory;
+        uint64_t now = kb_now_realtime();
 
         kb_publisher_get_state(broker->publisher, &directory);
         kb_list_add_number(facts, "directory_version", directory.version);
         kb_list_add_number(facts, "directory_confirmed", directory.confirmed);
+        if (directory.confirmed > 0)
+                kb_list_add_number(facts, "directory_age_seconds",
+                                   directory.confirmed < now ? (now - directory.confirmed) / KB_USEC_PER_SEC
+                                                             : 0);
+        kb_list_add_number(facts, "directory_old", directory.until <= now);
         kb_list_add_number(facts, "directory_people", directory.people);
         kb_list_add_number(facts, "directory_left_out", directory.left_out);
         kb_list_add_text(facts, "directory_problem", directory.problem);

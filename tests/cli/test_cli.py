@@ -286,17 +286,26 @@ class Results(Cli):
         self.assertEqual([request["handle"] for _, request in broker.asked[1:]], ["h1", "h2"])
 
     def test_facts_become_openmetrics(self) -> None:
-        self.broker(status={"facts": [("version", "0.1"), ("started", "1500000"), ("grants", "3"), ("a.b", "4"),
+        self.broker(status={"facts": [("version", "0.1"), ("started", "1500000"), ("grants", "3"), ("refusals", "7"),
+                                      ("log_error", ""), ("login_mode", "observe"), ("journal_error", "no room"),
+                                      ("directory_age_seconds", "9"), ("a.b", "4"), ("word", "no figure"),
                                       ("store.local", "up"), ("store.vault", "no route")]})
-        self.assertEqual(self.good("metrics"),
-                         "# TYPE keybearer_started_seconds gauge\n"
-                         "# HELP keybearer_started_seconds When the broker was started, in seconds since the epoch.\n"
-                         "keybearer_started_seconds 1.500000\n"
-                         "# TYPE keybearer_grants gauge\n# HELP keybearer_grants Grants that live.\nkeybearer_grants 3\n"
-                         "# TYPE keybearer_a_b gauge\nkeybearer_a_b 4\n"
-                         "# TYPE keybearer_store_up gauge\n"
-                         "# HELP keybearer_store_up Whether the store answered when it was last asked.\n"
-                         'keybearer_store_up{store="local"} 1\nkeybearer_store_up{store="vault"} 0\n# EOF\n')
+        lines = self.good("metrics").splitlines()
+        self.assertEqual([line for line in lines if not line.startswith("# HELP")], [
+            "# TYPE keybearer info", 'keybearer_info{version="0.1"} 1',
+            "# TYPE keybearer_started_seconds gauge", "# UNIT keybearer_started_seconds seconds",
+            "keybearer_started_seconds 1.500000",
+            "# TYPE keybearer_grants gauge", "keybearer_grants 3",
+            "# TYPE keybearer_refusals counter", "keybearer_refusals_total 7",
+            "# TYPE keybearer_log_failing gauge", "keybearer_log_failing 0",
+            "# TYPE keybearer_login_observing gauge", "keybearer_login_observing 1",
+            "# TYPE keybearer_journal_failing gauge", "keybearer_journal_failing 1",
+            "# TYPE keybearer_directory_age_seconds gauge", "# UNIT keybearer_directory_age_seconds seconds",
+            "keybearer_directory_age_seconds 9",
+            "# TYPE keybearer_a_b gauge", "keybearer_a_b 4",
+            "# TYPE keybearer_store_up gauge", 'keybearer_store_up{store="local"} 1', 'keybearer_store_up{store="vault"} 0',
+            "# EOF"])
+        self.assertEqual(sum(line.startswith("# HELP") for line in lines), 9)
         self.assertRegex(self.good("status"), r"version: +0\.1\n")
         self.assertEqual(json.loads(self.good("status", "--json"))["grants"], 3)
 

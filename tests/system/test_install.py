@@ -36,6 +36,39 @@ directory 700 root:root /var/lib/keybearer/keep
 directory 700 root:root /var/lib/keybearer/directory
 """.strip().splitlines()
 
+# The same package as its next version.
+NEWER = """
+dpkg-deb --raw-extract /root/keybearer*.deb /root/newer
+sed -i 's/^Version: .*/&+newer/' /root/newer/DEBIAN/control
+dpkg-deb --root-owner-group --build /root/newer /root/newer.deb
+"""
+
+# Does one thing again and again until it is enough; says what was lost, and how often it was done.
+AGAIN = """\
+#!/bin/sh
+n=0
+while [ ! -e /run/enough ]; do
+    case $1 in
+    unit) systemctl start load-$2.service ;;
+    ssh) sshpass -p 'several long words' ssh -o StrictHostKeyChecking=no -o PreferredAuthentications=password ana@localhost true ;;
+    su) echo 'several long words' | pamtester su ana authenticate acct_mgmt open_session close_session ;;
+    esac >/run/load/$1-$2.said 2>&1 || { echo "$1 $2 at $(date +%T.%N):"; cat /run/load/$1-$2.said; } >>/run/load/lost
+    n=$((n + 1))
+    echo $n >/run/load/$1-$2
+    sleep 1
+done
+"""
+
+# Started once a round: no Restart= mends what was refused.
+LOAD = """\
+[Unit]
+StartLimitIntervalSec=0
+[Service]
+Type=oneshot
+LoadCredentialEncrypted=orders.password:/run/keybearer/encrypted.sock
+ExecStart=sh -c 'test "$(cat $CREDENTIALS_DIRECTORY/orders.password)" = "hard to guess"'
+"""
+
 # What nsswitch.conf says before and after; the rest of the file is never touched.
 NSSWITCH = {
     "passwd:         files systemd": "passwd:         files keybearer systemd",
@@ -213,6 +246,46 @@ def test_upgrade_refuses_nobody(fresh_machine: Machine) -> None:
     assert fresh_machine.run(which).stdout == before
     assert fresh_machine.run("systemctl show -P MainPID keybearerd.service").stdout != pid
     assert fresh_machine.failed_units() == []
+
+
+def begin_load(machine: Machine, **loops: int) -> list[str]:
+    """Units that start and people who log in, all the time. The files that count how often."""
+    machine.run("keybearer user add ana --password-stdin", input="several long words\n")
+    machine.run("keybearer rule add doors who=ana service='sshd su'")
+    machine.run("keybearer secret put kv/orders password", input="hard to guess\n")
+    machine.write("/etc/keybearer/credentials.d/orders.conf", "[Credential]\nPath=kv/orders\n[Allow]\nUnit=load-*.service\n")
+    machine.write("/etc/ssh/sshd_config.d/load.conf", "MaxStartups 100\n")
+    machine.write("/root/again", AGAIN, 0o755)
+    machine.write("/etc/systemd/system/load-0.service", LOAD)
+    machine.run("cd /etc/systemd/system && for i in $(seq 50); do cp load-0.service load-$i.service; done; mkdir /run/load; "
+                "systemctl daemon-reload; systemctl reload keybearerd; systemctl reload ssh")
+    names = [f"{what} {i}" for what, n in loops.items() for i in range(n)]
+    machine.popen("".join(f"/root/again {name} &\n" for name in names) + "wait", stdin=subprocess.DEVNULL)
+    return [f"/run/load/{name.replace(' ', '-')}" for name in names]
+
+
+def rounds(machine: Machine, files: list[str]) -> list[int]:
+    """How often each of them was done so far."""
+    return [int(n) for n in machine.run(f"cat {' '.join(files)} /dev/null", check=False, timeout=60).stdout.split()]
+
+
+def test_an_upgrade_under_load_loses_no_start_and_no_login(fresh_machine: Machine) -> None:
+    """While 50 units start and 20 people log in, a newer package comes; each of them gets what it asked for."""
+    fresh_machine.run(NEWER)
+    files = begin_load(fresh_machine, unit=50, ssh=10, su=10)
+    try:
+        fresh_machine.wait_for(lambda: len(rounds(fresh_machine, files)) == len(files), 240, "a round of everybody")
+        before = fresh_machine.run("systemctl show -P MainPID keybearerd keybearer-store-local").stdout
+        fresh_machine.run("apt-get install -qy /root/newer.deb", timeout=300)
+        done = rounds(fresh_machine, files)
+        fresh_machine.wait_for(lambda: all(n > was + 1 for n, was in zip(rounds(fresh_machine, files), done)), 240,
+                               "rounds that began after the upgrade")
+    finally:
+        fresh_machine.run("touch /run/enough", timeout=120)
+    after = fresh_machine.run("systemctl show -P MainPID keybearerd keybearer-store-local").stdout
+    assert fresh_machine.run("dpkg-query -Wf '${Version}' keybearer").stdout.endswith("+newer")
+    assert not set(before.split()) & set(after.split())
+    assert fresh_machine.run("cat /run/load/lost", check=False).stdout == ""
 
 
 @pytest.mark.core

@@ -78,6 +78,20 @@ char *doctor_judge_account(const char *text)
         }
 }
 
+bool doctor_account_names_us(const char *text)
+{
+        unsigned number = 0;
+
+        for (;;) {
+                _cleanup_free_ char *line = next_line(&text, &number);
+
+                if (!line)
+                        return false;
+                if (strncmp(line, "account", 7) == 0 && strstr(line, OURS))
+                        return true;
+        }
+}
+
 char *doctor_judge_jump(const char *text, unsigned *ret_line)
 {
         unsigned number = 0, from = 0;
@@ -104,28 +118,160 @@ char *doctor_judge_jump(const char *text, unsigned *ret_line)
         return cli_format("line %u: when that module succeeds, it jumps over " OURS, from);
 }
 
+/* --- nsswitch.conf(5) --- */
+
+/* The line of a database as it stands, with its comment; a new string, NULL when there is none. */
+static char *find_line(const char *text, const char *database)
+{
+        size_t length = strlen(database);
+
+        while (*text) {
+                size_t n = strcspn(text, "\n"), blank = strspn(text, BLANK);
+
+                if (strncmp(text + blank, database, length) == 0 && text[blank + length] == ':')
+                        return cli_format("%.*s", (int)(n - blank), text + blank);
+                text += n + (text[n] == '\n');
+        }
+        return NULL;
+}
+
+/* The next source, or what is done after one, in brackets; a new string, NULL at the end or a comment. */
+static char *next_word(const char **at)
+{
+        size_t n;
+
+        *at += strspn(*at, BLANK);
+        n = **at == '[' ? strcspn(*at, "]") + 1 : strcspn(*at, " \t[#");
+        if (!**at || **at == '#' || n > strlen(*at))
+                return NULL;
+        *at += n;
+        return cli_format("%.*s", (int)n, *at - n);
+}
+
+static bool is_local(const char *word)
+{
+        return strcmp(word, "files") == 0 || strcmp(word, "compat") == 0;
+}
+
+static bool is_ours(const char *word)
+{
+        return strcmp(word, "keybearer") == 0;
+}
+
+/* Whether "[NOTFOUND=return]", or whatever comes to that, ends the search for names that were not found. */
+static bool ends_search(const char *word)
+{
+        static const char *const ends[] = {"notfound=return", "!success=return", "!unavail=return",
+                                           "!tryagain=return"};
+
+        for (size_t i = 0; *word == '[' && i < KB_ARRAY_SIZE(ends); i++)
+                if (strcasestr(word, ends[i]) && !(ends[i][0] != '!' && strcasestr(word, "!notfound")))
+                        return true;
+        return false;
+}
+
 char *doctor_judge_nsswitch(const char *text, const char *database)
 {
-        size_t n = strlen(database);
-        unsigned number = 0;
+        _cleanup_free_ char *line = find_line(text, database), *before = NULL;
+        const char *at = line ? line + strlen(database) + 1 : "";
+        bool local = false, over = false;
+
+        if (!line)
+                return cli_format("there is no line %s:", database);
+        for (;;) {
+                _cleanup_free_ char *word = next_word(&at);
+
+                if (!word)
+                        return cli_format("%s: does not name keybearer", database);
+                if (is_ours(word) && !local)
+                        return cli_format("%s: keybearer stands before files", database);
+                if (is_ours(word))
+                        return over ? cli_format("%s: %s ends the search before keybearer", database, before)
+                                    : NULL;
+                local |= is_local(word);
+                if (!over && ends_search(word)) {
+                        over = true;
+                        before = take_ptr(word);
+                }
+        }
+}
+
+static void append(char **line, const char *word)
+{
+        char *longer = cli_format("%s%s%s", *line,
+                                  **line && !strchr(BLANK, (*line)[strlen(*line) - 1]) ? " " : "", word);
+
+        free(*line);
+        *line = longer;
+}
+
+/* Behind files, and behind what is done after files unless that ends the search. Two that are merged stay
+ * merged, with us between them. */
+static void append_us(char **line, const char *after)
+{
+        if (!after || ends_search(after)) {
+                append(line, "keybearer");
+                if (after)
+                        append(line, after);
+                return;
+        }
+        append(line, after);
+        append(line, "keybearer");
+        if (strcasestr(after, "=merge"))
+                append(line, after);
+}
+
+/* The sources behind the colon, without us, and with us where we belong. */
+static void append_sources(char **line, const char **at)
+{
+        enum { NOBODY, LOCAL, US } last = NOBODY;
+        bool done = false;
 
         for (;;) {
-                _cleanup_free_ char *line = next_line(&text, &number);
-                bool files = false;
-                char *rest, *word;
+                _cleanup_free_ char *word = next_word(at);
+                bool action = word && *word == '[';
 
-                if (!line)
-                        break;
-                if (strncmp(line, database, n) != 0 || line[n] != ':')
-                        continue;
-                rest = line + n + 1;
-                while ((word = strsep(&rest, BLANK))) {
-                        if (strcmp(word, "keybearer") == 0)
-                                return files ? NULL
-                                             : cli_format("%s: keybearer stands before files", database);
-                        files |= strcmp(word, "files") == 0;
+                if (last == LOCAL && !done) {
+                        append_us(line, action ? word : NULL);
+                        done = true;
+                        last = NOBODY;
+                        if (action)
+                                continue;
                 }
-                return cli_format("%s: does not name keybearer", database);
+                if (!word)
+                        return;
+                if (is_ours(word) || (action && last == US)) {
+                        last = US;
+                        continue;
+                }
+                append(line, word);
+                last = is_local(word) ? LOCAL : NOBODY;
         }
-        return cli_format("there is no line %s:", database);
+}
+
+char *doctor_mend_nsswitch(const char *text, const char *database)
+{
+        _cleanup_free_ char *line = find_line(text, database),
+                            *cause = doctor_judge_nsswitch(text, database);
+        const char *at = line ? line + strlen(database) + 1 : "";
+        char *mended;
+        size_t n;
+
+        if (!cause)
+                return take_ptr(line);
+        mended = cli_format("%s:%.*s", database, (int)strspn(at, BLANK), at);
+        n = strlen(mended);
+        append_sources(&mended, &at);
+        if (!strstr(mended + n, "keybearer")) { /* no files: without it, root has no name */
+                char *longer = cli_format("%.*s%sfiles keybearer%s%s", (int)n, mended,
+                                          strchr(BLANK, mended[n - 1]) ? "" : " ", mended[n] ? " " : "",
+                                          mended + n);
+
+                free(mended);
+                mended = longer;
+        }
+        at += strspn(at, BLANK);
+        if (*at)
+                append(&mended, at);
+        return mended;
 }

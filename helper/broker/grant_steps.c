@@ -352,6 +352,8 @@ static void on_fetched(const struct kb_store_answer *answer, void *userdata)
         }
         if (kb_step_take_fields(s, &problem) < 0) /* the lease is real all the same: write it down first */
                 kb_step_set_problem(held, problem.text);
+        else
+                held->problem[0] = '\0';
         record_issue(s);
 }
 

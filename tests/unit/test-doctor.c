@@ -70,15 +70,38 @@ static void a_module_that_jumps_over_ours_is_found(void **state)
 
 static const struct {
         const char *text;
-        const char *cause;
+        const char *cause;  /* NULL: all is well */
+        const char *mended; /* NULL: as it is */
 } switches[] = {
-        {"passwd:         files keybearer systemd\n", NULL},
-        {"# passwd: files\npasswd: files [NOTFOUND=continue] keybearer\n", NULL},
-        {"passwd: files systemd\n", "passwd: does not name keybearer"},
-        {"passwd: files # keybearer\n", "passwd: does not name keybearer"},
-        {"passwd: keybearer files\n", "passwd: keybearer stands before files"},
-        {"group: files keybearer\n", "there is no line passwd:"},
-        {"", "there is no line passwd:"},
+        {"passwd:         files keybearer systemd\n"},
+        {"# passwd: files\npasswd: files [NOTFOUND=continue] keybearer\n"},
+        {"passwd: compat keybearer\n"},
+        {"  passwd: files keybearer [NOTFOUND=return] sss # ours\n"},
+        {"passwd: files [!NOTFOUND=return] keybearer\n"},
+        {"passwd: files systemd\n", "passwd: does not name keybearer", "passwd: files keybearer systemd"},
+        {"passwd:\tfiles # keybearer\n", "passwd: does not name keybearer",
+         "passwd:\tfiles keybearer # keybearer"},
+        {"passwd: keybearer files\n", "passwd: keybearer stands before files", "passwd: files keybearer"},
+        {"passwd: keybearer [NOTFOUND=return] sss files ldap\n", "passwd: keybearer stands before files",
+         "passwd: sss files keybearer ldap"},
+        {"passwd: sss\n", "passwd: does not name keybearer", "passwd: files keybearer sss"},
+        {"passwd:\n", "passwd: does not name keybearer", "passwd: files keybearer"},
+        {"passwd: files [NOTFOUND=return] sss\n", "passwd: does not name keybearer",
+         "passwd: files keybearer [NOTFOUND=return] sss"},
+        {"passwd: files [NOTFOUND=return] keybearer sss\n",
+         "passwd: [NOTFOUND=return] ends the search before keybearer",
+         "passwd: files keybearer [NOTFOUND=return] sss"},
+        {"passwd: files sss [ !unavail=return ] keybearer\n",
+         "passwd: [ !unavail=return ] ends the search before keybearer",
+         "passwd: files keybearer sss [ !unavail=return ]"},
+        {"passwd: files [SUCCESS=merge] systemd\n", "passwd: does not name keybearer",
+         "passwd: files [SUCCESS=merge] keybearer [SUCCESS=merge] systemd"},
+        {"passwd: files[NOTFOUND=continue]sss\n", "passwd: does not name keybearer",
+         "passwd: files [NOTFOUND=continue] keybearer sss"},
+        {"passwd: files [NOTFOUND\n", "passwd: does not name keybearer",
+         "passwd: files keybearer [NOTFOUND"},
+        {"group: files keybearer\n", "there is no line passwd:", "passwd: files keybearer"},
+        {"", "there is no line passwd:", "passwd: files keybearer"},
 };
 
 static void the_switch_names_us_behind_files(void **state)
@@ -90,12 +113,27 @@ static void the_switch_names_us_behind_files(void **state)
         }
 }
 
+static void a_line_is_mended_without_moving_anybody_else(void **state)
+{
+        for (size_t i = 0; i < KB_ARRAY_SIZE(switches); i++) {
+                _cleanup_free_ char *mended = doctor_mend_nsswitch(switches[i].text, "passwd"),
+                                    *cause = doctor_judge_nsswitch(mended, "passwd"), *again = NULL;
+
+                assert_null(cause);
+                if (switches[i].mended)
+                        same(i, mended, switches[i].mended);
+                again = doctor_mend_nsswitch(mended, "passwd");
+                same(i, again, mended);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_denial_counts_or_the_reason_is_named),
                 cmocka_unit_test(a_module_that_jumps_over_ours_is_found),
                 cmocka_unit_test(the_switch_names_us_behind_files),
+                cmocka_unit_test(a_line_is_mended_without_moving_anybody_else),
         };
 
         return cmocka_run_group_tests_name("doctor", tests, NULL, NULL);

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* keybearer doctor: what the broker says about itself, its log, its stores and its grants. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/doctor.h"
+#include "cli/spawn.h"
+#include "common/client.h"
+#include "common/clock.h"
+
+#define HOST_KEY "/var/lib/systemd/credential.secret"
+#define ROOT_KEY "/etc/credstore.encrypted/keybearer-store-%s.root-key"
+
+/* A file that this host cannot open any more is kept: its key may come back. */
+#define ASIDE "mv %s %s.unreadable && "
+
+static uint64_t soon(void)
+{
+        return kb_time_add(kb_now_monotonic(), 10 * KB_USEC_PER_SEC);
+}
+
+/* The value of a fact; NULL when the broker says nothing about it. */
+static const char *fact(const struct doctor *d, const char *name)
+{
+        const char *text;
+
+        return d->answers && kb_list_find_string(d->facts, name, &text) ? text : NULL;
+}
+
+char *doctor_is_silent(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
+{
+        return d->answers ? NULL : cli_format("keybearerd does not answer");
+}
+
+char *doctor_is_another_version(const struct doctor *d, const struct doctor_check *check,
+                                struct doctor_cure *cure)
+{
+        const char *version = fact(d, "version");
+
+        if (!version || strcmp(version, PACKAGE_VERSION) == 0)
+                return NULL;
+        return cli_format("keybearerd runs version %s, and " PACKAGE_VERSION " is installed", version);
+}
+
+/* about: a fact that is "" or "0" when all is well. */
+char *doctor_fact_speaks(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
+{
+        const char *text = fact(d, check->about);
+
+        return !text || !*text || strcmp(text, "0") == 0 ? NULL : cli_format("%s: %s", check->about, text);
+}
+
+/* about: a fact that is "0" when something is missing. */
+char *doctor_fact_is_zero(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
+{
+        const char *text = fact(d, check->about);
+
+        return text && strcmp(text, "0") == 0 ? cli_format("%s: none", check->about) : NULL;
+}
+
+char *doctor_came_in_by_code(const struct doctor *d, const struct doctor_check *check,
+                             struct doctor_cure *cure)
+{
+        const char *used = fact(d, check->about);
+
+        if (!used || strcmp(used, "0") == 0)
+                return NULL;
+        return cli_format("%s of the codes that `keybearer setup` printed let somebody in: the log says who",
+                          used);
+}
+
+/* A full disk is the usual reason. What can go from it is not ours to say; least of all somebody's logs. */
+char *doctor_log_is_stuck(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
+{
+        const char *error = fact(d, "log_error");
+
+        if (!error || !*error)
+                return NULL;
+        if (strcmp(error, strerror(EROFS)) == 0) {
+                cure->command = "mount -o remount,rw \"$(findmnt -no TARGET -T %s)\"";
+                cure->then = NULL;
+        }
+        return cli_format("%s: %s", check->about, error);
+}
+
+char *doctor_only_observes(const struct doctor *d, const struct doctor_check *check,
+                           struct doctor_cure *cure)
+{
+        const char *mode = fact(d, "login_mode");
+
+        return mode && strcmp(mode, "observe") == 0 ? cli_format("[Login] Mode=observe: nobody is refused")
+                                                    : NULL;
+}
+
+/* --- the host's key, and what is encrypted to it --- */
+
+/* Also one that is not there at all counts as opened: nothing is lost with it. */
+static bool opens(const char *name, const char *path)
+{
+        _cleanup_free_ char *option = cli_format("--name=%s", name), *copy = cli_format("%s", path);
+        char *decrypt[] = {
+                (char[]){"systemd-creds"}, (char[]){"decrypt"}, option, copy, (char[]){"-"}, NULL};
+
+        return access(path, F_OK) < 0 || cli_spawn(decrypt, KB_SPAN(NULL, 0), NULL, 0) == 0;
+}
+
+/* What it encrypts would then be refused by systemd, and units not start. */
+char *doctor_key_is_newer(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
+{
+        const char *started = fact(d, "started");
+        struct stat st;
+
+        if (!started)
+                return NULL;
+        if (stat(HOST_KEY, &st) < 0)
+                return cli_format("%s: %s", HOST_KEY, strerror(errno));
+        if ((uint64_t)st.st_ctim.tv_sec <= strtoull(started, NULL, 10) / KB_USEC_PER_SEC)
+                return NULL;
+        return cli_format("%s has changed since keybearerd was started", HOST_KEY);
+}
+
+/* Each store's, as the broker names them. */
+char *doctor_kept_is_lost(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
+{
+        struct kb_list facts = d->facts;
+        struct kb_span value;
+        const char *name;
+
+        while (d->answers && kb_list_next_pair(&facts, &name, &value)) {
+                _cleanup_free_ char *kept = NULL, *path = NULL;
+
+                if (strncmp(name, "store.", 6) != 0)
+                        continue;
+                kept = cli_format("keep.%s", name + 6);
+                path = cli_format("%s/%s", check->about, name + 6);
+                if (opens(kept, path))
+                        continue;
+                cure->about = take_ptr(path);
+                return cli_format("%s was encrypted to another key of this host", cure->about);
+        }
+        return NULL;
+}
+
+/* --- the store --- */
+
+/* Its own file may be what keeps it shut; then somebody has to open it by hand, once. */
+static void cure_of_shut(const char *store, struct doctor_cure *cure)
+{
+        _cleanup_free_ char *path = cli_format(ROOT_KEY, store);
+
+        if (!opens("root-key", path)) {
+                cure->about = take_ptr(path);
+                cure->command =
+                        ASIDE "systemctl restart keybearer-store-local.service && keybearer seal unseal "
+                              "&& keybearer setup";
+        } else if (access(path, F_OK) < 0) {
+                cure->command = "systemctl start keybearer-store-local.socket; keybearer seal unseal && "
+                                "keybearer setup";
+        }
+}
+
+/* Asks for what only an open store gives, and little of it. */
+char *doctor_store_is_out(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_admin);
+        int r;
+
+        if (!d->answers)
+                return NULL; /* said already */
+        kb_admin_request_put(&call.request, &(struct kb_admin_request){.store = check->about,
+                                                                       .object = "secret",
+                                                                       .action = "list",
+                                                                       .name = ""});
+        r = kb_call_run(&call, KB_ROOT_SOCKET, soon());
+        if (r == 0 && call.status == KB_E_OK)
+                return NULL;
+        cure_of_shut(check->about, cure);
+        return cli_format("the store %s: %s", check->about, r < 0 ? strerror(-r) : call.text);
+}
+
+/* --- grants --- */
+
+static bool fails(const struct kb_grant_record *g, const char *about)
+{
+        bool revoking = strcmp(g->state, "revoking") == 0;
+
+        return *g->problem && revoking == (strcmp(about, "revoking") == 0);
+}
+
+/* One portion of the list. The first that fails, told for people; NULL when none does. *after moves on. */
+static char *failing_of(const struct doctor_check *check, uint64_t *after, bool *ret_more,
+                        struct doctor_cure *cure)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_grant_list);
+        struct kb_grant_list_reply reply;
+        struct kb_grant_record grant;
+        struct kb_span element;
+
+        *ret_more = false;
+        kb_grant_list_request_put(&call.request, &(struct kb_grant_list_request){.after = *after});
+        if (kb_call_run(&call, KB_ROOT_SOCKET, soon()) < 0 || call.status != KB_E_OK ||
+            kb_grant_list_reply_get(call.reply.body, &reply) < 0)
+                return NULL;
+        while (kb_list_next(&reply.grants, &element) && kb_grant_record_get(element, &grant) >= 0) {
+                *after = grant.id;
+                *ret_more = reply.more;
+                if (!fails(&grant, check->about))
+                        continue;
+                cure->about = cli_format("%s", grant.credential);
+                return cli_format("%s of %s: %s", grant.credential, grant.consumer, grant.problem);
+        }
+        return NULL;
+}
+
+/* about: "revoking", or "" for those that should live. */
+char *doctor_grant_fails(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
+{
+        uint64_t after = 0;
+        bool more = d->answers;
+        char *cause = NULL;
+
+        while (more && !cause)
+                cause = failing_of(check, &after, &more, cure);
+        return cause;
+}

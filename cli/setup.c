@@ -409,12 +409,14 @@ static int print_object(struct setup *s, int status)
 
 int cli_run_setup(struct cli *cli)
 {
-        struct setup s = {.cli = cli, .done = json_object_new_array(), .secrets = json_object_new_object()};
+        struct setup s = {.cli = cli};
         int status = 0;
 
         if (cli->given[CLI_OPTION_root])
-                status = cli_fail(cli, KB_E_BAD_REQUEST,
-                                  "setup works on the running system only; leave out --root");
+                return cli_fail(cli, KB_E_BAD_REQUEST,
+                                "setup works on the running system only; leave out --root");
+        s.done = json_object_new_array();
+        s.secrets = json_object_new_object();
         for (size_t i = 0; status == 0 && i < KB_ARRAY_SIZE(steps); i++)
                 status = run_step(&s, &steps[i]);
         if (cli->given[CLI_OPTION_json])

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -203,6 +204,22 @@ class Ends(Cli):
                 self.bad(expected, "keybearer: because", "session", "end", "x")
                 shutil.rmtree(self.root)
         self.root.mkdir()
+
+    def test_with_json_every_command_answers_in_json(self) -> None:
+        """One value on stdout, whatever comes of it; a failure says in it what it is, as its exit status does."""
+        table = (TOP / "cli/commands.def").read_text()
+        commands = re.findall(r'^COMMAND\("([^"]*)", "([^"]*)",\s*"([^"]*)"', table, re.MULTILINE)
+        self.assertGreater(len(commands), 60)
+        examples = {"ID": "1", "SEQUENCE": "1", "FILE": "/nonexistent/file", "UNIT": "a.service"}
+        for name, action, arguments in commands:
+            wanted = [word.removesuffix("...").split("[")[0] for word in arguments.split() if not word.startswith("[")]
+            given = [word.split("=")[0] + "=1" if "=" in word else examples.get(word, "one") for word in wanted]
+            words = ["--json", name, *([action] if action else []), *given]
+            with self.subTest(" ".join(words)):
+                done = self.run_it(*words, stdin="a\n" * 4)
+                said = json.loads(done.stdout)
+                if done.returncode != 0:
+                    self.assertTrue(said["error"] and said["message"])
 
     def test_with_json_a_refusal_is_an_object(self) -> None:
         self.broker(session_end=(5, "because"))

@@ -32,10 +32,10 @@ struct share {
         struct kb_attempt **goes;
 };
 
-static void count(struct share *s, struct kb_attempt **place, bool may_go)
+static void count(struct share *s, struct kb_attempt **place)
 {
         s->n++;
-        if (may_go && (!s->goes || (*place)->until < (*s->goes)->until))
+        if (!(*place)->busy && (!s->goes || (*place)->touched < (*s->goes)->touched))
                 s->goes = place;
 }
 
@@ -53,7 +53,6 @@ static struct kb_attempt **find_place(struct kb_attempts *t, uid_t caller, uint6
 
         for (size_t i = 0; i < KB_ATTEMPTS_MAX; i++) {
                 struct kb_attempt **place = &t->attempts[i], *a = *place;
-                bool waits = a && !a->busy && a->stage != KB_ATTEMPT_GRANTED;
 
                 if (a && a->until <= now && !a->busy)
                         kb_attempt_end(t, a);
@@ -61,11 +60,11 @@ static struct kb_attempt **find_place(struct kb_attempts *t, uid_t caller, uint6
                         free_place = place;
                         continue;
                 }
-                count(&all, place, waits);
+                count(&all, place);
                 if (a->caller != 0)
-                        count(&crowd, place, waits);
+                        count(&crowd, place);
                 if (a->caller == caller)
-                        count(&own, place, !a->busy); /* who needs more than that is done with the first */
+                        count(&own, place);
         }
         if (caller != 0 && own.n >= KB_ATTEMPTS_OF_ONE)
                 return clear(t, own.goes);
@@ -91,6 +90,7 @@ int kb_attempt_begin(struct kb_attempts *t, uid_t caller, uint64_t now, struct k
         if (r < 0)
                 return r;
         attempt->caller = caller;
+        attempt->touched = now;
         attempt->until = kb_time_add(now, FIRST_USEC);
         *ret = *place = take_ptr(attempt);
         return 0;
@@ -105,6 +105,7 @@ struct kb_attempt *kb_attempt_find(struct kb_attempts *t, uid_t caller, const ch
                         continue;
                 if (attempt->caller != caller || (attempt->until <= now && !attempt->busy))
                         return NULL;
+                attempt->touched = now;
                 attempt->until = kb_time_add(now, LIFE_USEC);
                 return attempt;
         }

@@ -43,7 +43,8 @@ struct kb_attempt {
         bool change_password;
         uint8_t state[KB_ATTEMPT_STATE_MAX]; /* the store's */
         size_t state_size;
-        uint64_t until; /* CLOCK_BOOTTIME */
+        uint64_t touched; /* CLOCK_BOOTTIME: begun or found */
+        uint64_t until;
 };
 
 struct kb_attempts;
@@ -54,10 +55,11 @@ KB_DEFINE_CLEANUP(struct kb_attempts, kb_attempts_free);
 
 /*
  * A new attempt with a handle of its own; the rest is the caller's to fill. Where there is no room, the one
- * goes whose time would be over first, but none whose answer is being checked, and none that was granted: of
- * root's callers any; of the others one of their own, or of the crowd when that has all its places. So a
- * crowd on auth.sock keeps nobody out, and one of the crowd only themselves. 0; -EBUSY when nobody can go;
- * -ENOMEM; -EIO.
+ * goes that was touched longest ago, but none whose answer is being checked: of root's callers any; of the
+ * others one of their own, or of the crowd when that has all its places. So a crowd on auth.sock keeps
+ * nobody out, and one of the crowd only themselves. One that was granted is no better than the others: the
+ * account phase and the session come in the same breath, and those that never come would fill the table. 0;
+ * -EBUSY when nobody can go; -ENOMEM; -EIO.
  */
 int kb_attempt_begin(struct kb_attempts *t, uid_t caller, uint64_t now, struct kb_attempt **ret)
         _must_check_;

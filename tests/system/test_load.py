@@ -126,8 +126,6 @@ def test_units_do_not_wait_behind_a_thousand_logins(host: Machine, asked: str) -
     """19 of 20 answers to units take at most twice as long as without the crowd."""
     rounds = []
     for _ in range(ROUNDS):
-        # whoever got in stays on the broker's table of logins for ten minutes: they never say that they are gone
-        host.run("systemctl restart keybearerd.service")
         if asked == "requests":
             idle = requests(host, 100)
             crowd = Crowd(host)

@@ -60,8 +60,8 @@ static void what_is_being_checked_is_not_forgotten(void **state)
         assert_ptr_equal(kb_attempt_find(t, 0, a->handle, 2 * LATER), a);
 }
 
-/* Who floods the table throws out the silent: never what is being checked, nor who is through already. */
-static void a_full_table_lets_the_one_go_that_waits_longest(void **state)
+/* Who floods the table throws out the silent: never what is being checked. */
+static void a_full_table_lets_the_one_go_that_was_touched_longest_ago(void **state)
 {
         _cleanup_(kb_attempts_freep) struct kb_attempts *t = NULL;
         struct kb_attempt *first, *busy, *granted, *a;
@@ -72,24 +72,23 @@ static void a_full_table_lets_the_one_go_that_waits_longest(void **state)
         assert_ok(kb_attempt_begin(t, 0, 0, &granted));
         busy->busy = true;
         granted->stage = KB_ATTEMPT_GRANTED;
+        memcpy(handle, granted->handle, sizeof(handle));
         assert_ok(kb_attempt_begin(t, 0, 1, &first));
-        memcpy(handle, first->handle, sizeof(handle));
         for (unsigned i = 3; i < KB_ATTEMPTS_MAX; i++)
                 assert_ok(kb_attempt_begin(t, 0, i, &a));
         assert_int_equal(kb_attempt_begin(t, 1000, FIRST - 1, &a), -EBUSY); /* the crowd displaces no root */
-        assert_ptr_equal(kb_attempt_find(t, 0, handle, FIRST - 1), first);
-        kb_attempt_end(t, first);
-        assert_ok(kb_attempt_begin(t, 0, FIRST - 1, &a));
+        assert_ok(kb_attempt_begin(t, 0, FIRST - 1, &a));                   /* whose session never came */
+        assert_null(kb_attempt_find(t, 0, handle, FIRST - 1));
+        assert_ptr_equal(kb_attempt_find(t, 0, first->handle, FIRST - 1), first);
+        a->busy = true;
         for (unsigned i = 3; i < KB_ATTEMPTS_MAX; i++) { /* all the others go, one by one */
                 assert_ok(kb_attempt_begin(t, 0, FIRST - 1, &a));
                 a->busy = true;
         }
         assert_ptr_equal(kb_attempt_find(t, 0, busy->handle, FIRST - 1), busy);
-        assert_ptr_equal(kb_attempt_find(t, 0, granted->handle, FIRST - 1), granted);
-        assert_ok(kb_attempt_begin(t, 0, FIRST - 1, &a));
-        a->busy = true;
+        assert_ptr_equal(kb_attempt_find(t, 0, first->handle, FIRST - 1), first);
+        first->busy = true;
         assert_int_equal(kb_attempt_begin(t, 0, FIRST - 1, &a), -EBUSY);
-        assert_ok(kb_attempt_begin(t, 0, 2 * LATER, &a)); /* granted is over by then */
 }
 
 static void a_crowd_that_is_not_root_leaves_room_for_root(void **state)
@@ -108,7 +107,7 @@ static void a_crowd_that_is_not_root_leaves_room_for_root(void **state)
                 a->busy = true;
         }
         assert_ptr_equal(kb_attempt_find(t, 999, handle, 2), first);
-        first->until = 3;
+        first->touched = 0;
         assert_ok(kb_attempt_begin(t, 1000, 2, &a)); /* in the place of one of the crowd */
         assert_null(kb_attempt_find(t, 999, handle, 2));
         assert_ok(kb_attempt_begin(t, 0, 2, &a)); /* and so does root, when all else is busy */
@@ -146,7 +145,7 @@ int main(void)
                 cmocka_unit_test(a_handle_finds_its_attempt_until_its_time_is_over),
                 cmocka_unit_test(another_uid_finds_nothing_and_gives_no_time),
                 cmocka_unit_test(what_is_being_checked_is_not_forgotten),
-                cmocka_unit_test(a_full_table_lets_the_one_go_that_waits_longest),
+                cmocka_unit_test(a_full_table_lets_the_one_go_that_was_touched_longest_ago),
                 cmocka_unit_test(a_crowd_that_is_not_root_leaves_room_for_root),
                 cmocka_unit_test(one_of_the_crowd_takes_the_places_of_nobody_else),
         };

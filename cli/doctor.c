@@ -92,7 +92,7 @@ static const struct doctor_check checks[] = {
         {"the directory is root's alone", KB_STATEDIR "/directory", doctor_is_not_private, OWN},
         {"names can be read by all", KB_STATEDIR "/nss", doctor_is_not_public,
          "chown root:root %s && chmod 0755 %s"},
-        {"there is a file of names", KB_STATEDIR "/nss/generation", doctor_is_missing,
+        {"there is a file of names", KB_STATEDIR "/nss", doctor_has_no_names,
          "systemctl restart keybearerd"},
         {"PAM: a denial counts", "/etc/pam.d/common-account", doctor_swallows_denials, PAM, PAM_THEN},
         {"PAM: nothing jumps over a denial", "/etc/pam.d/common-account", doctor_jumps_over_us, PAM_FIRST},

@@ -49,7 +49,8 @@ char *doctor_is_not_public(const struct doctor *d, const struct doctor_check *ch
                            struct doctor_cure *cure);
 char *doctor_is_swappable(const struct doctor *d, const struct doctor_check *check,
                           struct doctor_cure *cure);
-char *doctor_is_missing(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure);
+char *doctor_has_no_names(const struct doctor *d, const struct doctor_check *check,
+                          struct doctor_cure *cure);
 char *doctor_settings_are_wrong(const struct doctor *d, const struct doctor_check *check,
                                 struct doctor_cure *cure);
 char *doctor_list_is_old(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure);

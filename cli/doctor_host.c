@@ -2,16 +2,20 @@
 /* keybearer doctor: units, files and settings. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "cli/doctor.h"
 #include "cli/spawn.h"
+#include "directory/nss_file.h"
+#include "directory/nss_view.h"
 
 #define RAMFS 0x858458f6 /* statfs(2) */
 
@@ -71,9 +75,42 @@ char *doctor_is_swappable(const struct doctor *d, const struct doctor_check *che
                        : cli_format("%s is no ramfs: keys in it could be swapped out", check->about);
 }
 
-char *doctor_is_missing(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
+/* Whether what everybody's look-ups read is whole. 0 or a negative errno. */
+static int look_at_names(const char *path)
 {
-        return access(check->about, F_OK) == 0 ? NULL : cli_format("%s: %s", check->about, strerror(errno));
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        struct kb_nss_view view;
+        struct stat st;
+        void *p;
+        int r;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode) || st.st_size == 0)
+                return -EBADMSG;
+        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        if (p == MAP_FAILED)
+                return -errno;
+        r = kb_nss_view_init(&view, KB_SPAN(p, (size_t)st.st_size));
+        if (r == 0 && !kb_nss_view_intact(&view))
+                r = -EBADMSG;
+        munmap(p, (size_t)st.st_size);
+        return r;
+}
+
+/* about: the folder. Look-ups need both files; a writer that a full disk stopped leaves the number alone. */
+char *doctor_has_no_names(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
+{
+        _cleanup_free_ char *number = cli_format("%s/" KB_NSS_GENERATION_FILE, check->about),
+                            *users = cli_format("%s/" KB_NSS_USERS_FILE, check->about);
+        int r;
+
+        if (access(number, F_OK) < 0)
+                return cli_format("%s: %s", number, strerror(errno));
+        r = look_at_names(users);
+        if (r == -EBADMSG)
+                return cli_format("%s is damaged", users);
+        return r < 0 ? cli_format("%s: %s", users, strerror(-r)) : NULL;
 }
 
 char *doctor_settings_are_wrong(const struct doctor *d, const struct doctor_check *check,

@@ -5,6 +5,9 @@
 #include <stdio.h>
 
 #include "cli/doctor.h"
+#include "directory/nss_file.h"
+#include "directory/nss_publish.h"
+#include "tests/unit/folder.h"
 
 #define OURS "account\t[success=ok new_authtok_reqd=ok user_unknown=ignore default=bad]\tpam_keybearer.so\n"
 
@@ -127,6 +130,39 @@ static void a_line_is_mended_without_moving_anybody_else(void **state)
         }
 }
 
+/* --- the file of names --- */
+
+static void damage_names(void)
+{
+        _cleanup_close_ int fd = open(in_folder(KB_NSS_USERS_FILE), O_RDWR | O_CLOEXEC);
+
+        assert_int_equal(pwrite(fd, "x", 1, KB_NSS_HEADER_SIZE - 1), 1);
+}
+
+static void a_file_of_names_that_is_missing_or_damaged_is_found(void **state)
+{
+        const struct doctor_check check = {.about = test_folder};
+        const struct kb_id_range range = {70000, 71000};
+        _cleanup_close_ int folder = open(test_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct doctor_cure cure = {};
+
+        assert_ok(kb_nss_publish_empty(folder, range));
+        assert_null(doctor_has_no_names(NULL, &check, &cure));
+        for (unsigned i = 0; i < 3; i++) { /* what a full disk leaves is the first of them */
+                _cleanup_free_ char *cause = NULL;
+
+                if (i == 1)
+                        damage_names();
+                else
+                        assert_ok(unlink(in_folder(i == 0 ? KB_NSS_USERS_FILE : KB_NSS_GENERATION_FILE)));
+                cause = doctor_has_no_names(NULL, &check, &cure);
+                assert_non_null(cause);
+                assert_non_null(strstr(cause, i == 1 ? "users-1 is damaged" : "No such file"));
+                assert_ok(kb_nss_publish_empty(folder, range));
+                assert_null(doctor_has_no_names(NULL, &check, &cure));
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -134,7 +170,8 @@ int main(void)
                 cmocka_unit_test(a_module_that_jumps_over_ours_is_found),
                 cmocka_unit_test(the_switch_names_us_behind_files),
                 cmocka_unit_test(a_line_is_mended_without_moving_anybody_else),
+                cmocka_unit_test(a_file_of_names_that_is_missing_or_damaged_is_found),
         };
 
-        return cmocka_run_group_tests_name("doctor", tests, NULL, NULL);
+        return cmocka_run_group_tests_name("doctor", tests, test_folder_make, test_folder_remove);
 }

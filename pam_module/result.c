@@ -86,9 +86,12 @@ int kb_result_pam(enum kb_phase phase, uint32_t verdict)
         case KB_PHASE_ACCOUNT:
                 return row->account;
         case KB_PHASE_OPEN_SESSION:
-        case KB_PHASE_CLOSE_SESSION:
                 /* There is a session or there is none; for whom we keep none, that is no failure. */
                 return verdict == KB_E_OK || verdict == KB_V_FOREIGN ? PAM_SUCCESS : PAM_SESSION_ERR;
+        case KB_PHASE_CLOSE_SESSION:
+                /* The broker sees the leader die, whatever became of this call; and an error would reach the
+                 * person in spite of "optional", since libpam(3) goes by what opening came to. */
+                return PAM_SUCCESS;
         case KB_PHASE_PRELIMINARY:
                 return row->preliminary;
         case KB_PHASE_CHANGE:

@@ -100,13 +100,12 @@ static int open_and_close(pam_handle_t *pamh, int flags)
         return pam_close_session(pamh, flags);
 }
 
-static void a_session_closes_or_it_does_not(void **state)
+static void a_session_closes_whatever_the_broker_says(void **state)
 {
         for (size_t i = 0; i < KB_ARRAY_SIZE(table); i++) {
-                int expected = table[i].status == KB_E_OK ? PAM_SUCCESS : PAM_SESSION_ERR;
                 struct visit v = visit_answered(table[i].status, 1);
 
-                assert_int_equal(visit_once(&v, open_and_close, 0), expected);
+                assert_int_equal(visit_once(&v, open_and_close, 0), PAM_SUCCESS);
                 assert_int_equal(v.stand_in.seen.verb, KB_VERB_close_session);
         }
 }
@@ -152,7 +151,7 @@ int main(void)
                 cmocka_unit_test(authenticate_refuses_after_the_password),
                 cmocka_unit_test(account_decides_without_a_prompt),
                 cmocka_unit_test(a_session_opens_or_it_does_not),
-                cmocka_unit_test(a_session_closes_or_it_does_not),
+                cmocka_unit_test(a_session_closes_whatever_the_broker_says),
                 cmocka_unit_test(a_password_is_refused_before_it_is_changed),
                 cmocka_unit_test(a_password_is_refused_when_it_is_changed),
                 cmocka_unit_test(setcred_has_nothing_to_do),

@@ -44,7 +44,7 @@ static const struct {
         {pam_authenticate, {PAM_AUTHINFO_UNAVAIL, PAM_USER_UNKNOWN, PAM_AUTHINFO_UNAVAIL}},
         {pam_acct_mgmt, {PAM_AUTHINFO_UNAVAIL, PAM_USER_UNKNOWN, PAM_AUTHINFO_UNAVAIL}},
         {pam_open_session, {PAM_SESSION_ERR, PAM_SUCCESS, PAM_SESSION_ERR}},
-        {pam_close_session, {PAM_SUCCESS, PAM_SUCCESS, PAM_SESSION_ERR}},
+        {pam_close_session, {PAM_SUCCESS, PAM_SUCCESS, PAM_SUCCESS}},
         {pam_chauthtok, {PAM_TRY_AGAIN, PAM_USER_UNKNOWN, PAM_TRY_AGAIN}},
 };
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * After a restart of ours the log says what is handed out, but not the values. A unit that asks on in the
- * middle of its start must not get fields of another lease. For a kept secret the lease is path@version:
- * asking for that very version gives the same values again. For everything else there is no such way, and
- * the start is refused.
+ * middle of its start must not get fields of another lease. For a kept secret the lease is path@version
+ * or path@version.epoch: asking for that very version gives the same values again, and the same lease,
+ * unless the store was put back meanwhile. For everything else there is no such way, and the start is
+ * refused.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "helper/broker/grant_steps.h"
@@ -84,8 +86,12 @@ static int ask(struct kb_step *s)
 {
         const struct kb_lease *lease = kb_grant_newest(&s->held->grant);
         const char *at = lease ? strrchr(lease->id, '@') : NULL;
+        char version[33];
 
-        return at ? kb_step_ask_fetch(s, at + 1, on_refilled) : -ENOENT;
+        if (!at)
+                return -ENOENT;
+        snprintf(version, sizeof(version), "%.*s", (int)strcspn(at + 1, "."), at + 1);
+        return kb_step_ask_fetch(s, version, on_refilled);
 }
 
 void kb_refill_begin(struct kb_held *held)

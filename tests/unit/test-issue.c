@@ -135,6 +135,19 @@ static void a_start_that_asks_on_after_a_restart_waits_for_the_store(void **stat
         assert_int_equal(kb_grants_count(broker.grants), 1);
 }
 
+static void a_version_of_a_store_that_was_put_back_is_asked_for_by_its_number(void **state)
+{
+        struct asked asked;
+
+        world_define("db", KV WAIT);
+        world_issue("db", "kv/orders@3.5f3a", 0, "three");
+        world_die_and_start();
+        world_ask(&asked, "db");
+        assert_string_equal(world_trace(), "fetch kv/orders@3");
+        FETCHED("kv/orders@3.5f3a", 0, "password", "three");
+        assert_string_equal(asked.values, "password=three");
+}
+
 static void a_store_that_stays_away_refuses_this_start_and_not_the_next_question(void **state)
 {
         static const char *const definitions[] = {KV WAIT, KV FAIL};
@@ -165,7 +178,10 @@ static void a_version_that_is_gone_or_another_refuses_for_good(void **state)
         static const struct {
                 enum kb_error error;
                 const char *lease;
-        } table[] = {{KB_E_NOT_FOUND, NULL}, {KB_E_OK, "kv/orders@4"}, {KB_E_OK, NULL}};
+        } table[] = {{KB_E_NOT_FOUND, NULL},
+                     {KB_E_OK, "kv/orders@4"},
+                     {KB_E_OK, "kv/orders@3.5f"},
+                     {KB_E_OK, NULL}};
 
         world_define("db", KV WAIT);
         world_issue("db", "kv/orders@3", 0, "three");
@@ -390,6 +406,7 @@ int main(void)
                 TEST(a_stale_answer_is_never_another_definitions),
                 TEST(a_store_that_says_no_ends_what_it_said_before),
                 TEST(a_start_that_asks_on_after_a_restart_waits_for_the_store),
+                TEST(a_version_of_a_store_that_was_put_back_is_asked_for_by_its_number),
                 TEST(a_store_that_stays_away_refuses_this_start_and_not_the_next_question),
                 TEST(a_version_that_is_gone_or_another_refuses_for_good),
                 TEST(a_new_version_reaches_a_unit_that_can_be_told),

@@ -252,6 +252,9 @@ static void a_lease_is_asked_for_its_end_and_ended(void **state)
                 "pki/default/00",
                 "kv/a",
                 "kv/a@x",
+                "kv/a@1.",
+                "kv/a@1.x",
+                "kv/a@.5f3a",
                 "pki/a-name-that-is-longer-than-any-authority-can-have-and-even-longer-by-these/x"};
         _cleanup_call_ struct kb_call call = {};
         struct kb_fetch_reply issued;
@@ -267,6 +270,7 @@ static void a_lease_is_asked_for_its_end_and_ended(void **state)
         assert_true(reply.ttl > 0 && reply.ttl <= issued.ttl && !reply.renewable);
         assert_int_equal(renew_lease("kv/a@1", &reply), KB_E_OK);
         assert_true(reply.ttl == 0 && !reply.renewable);
+        assert_int_equal(renew_lease("kv/a@1.5f3a", &reply), KB_E_OK);
         for (size_t i = 0; i < KB_ARRAY_SIZE(nonsense); i++) {
                 assert_int_equal(renew_lease(nonsense[i], &reply), KB_E_NOT_FOUND);
                 assert_int_equal(revoke_lease(nonsense[i]), KB_E_OK);

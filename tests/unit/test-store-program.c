@@ -582,6 +582,54 @@ static void keys_are_rotated_and_backups_come_back_while_it_runs(void **state)
         assert_admin(&p, KB_E_OK, "secret", "get", "s49");
 }
 
+static void assert_other_lease(const char *before, char *ret, size_t size)
+{
+        _cleanup_call_ struct kb_call call = {}, of_version = {}, renewed = kb_call_init(KB_VERB_renew);
+        struct kb_fetch_reply reply;
+
+        assert_int_equal(fetch(&call, "kv/a", "", "", &reply), KB_E_OK);
+        assert_string_equal(reply.version, "2");
+        assert_string_not_equal(reply.lease, before);
+        assert_memory_equal(reply.lease, "kv/a@2.", 7);
+        snprintf(ret, size, "%s", reply.lease);
+        assert_int_equal(fetch(&of_version, "kv/a", "2", "", &reply), KB_E_OK);
+        assert_string_equal(reply.lease, ret);
+        kb_renew_request_put(&renewed.request, &(struct kb_renew_request){.lease = ret});
+        assert_int_equal(program_ask(&p, &renewed), KB_E_OK);
+        assert_int_equal(revoke_lease(ret), KB_E_OK);
+}
+
+static void a_version_that_comes_again_after_a_restore_has_another_lease(void **state)
+{
+        _cleanup_writer_ struct kb_writer backup = kb_writer_init(64 * 1024 * 1024),
+                                          nothing = kb_writer_init(1);
+        _cleanup_call_ struct kb_call call = {}, hello = kb_call_init(KB_VERB_hello);
+        char code[64], restored[64], accepted[64];
+        struct kb_fetch_reply reply;
+
+        init_store(code, sizeof(code));
+        assert_admin(&p, KB_E_OK, "secret", "put", "a", "field.x", "first");
+        assert_int_equal(long_work("backup", NULL, &backup), KB_E_OK);
+        assert_admin(&p, KB_E_OK, "secret", "put", "a", "field.x", "leaked");
+        assert_int_equal(fetch(&call, "kv/a", "", "", &reply), KB_E_OK);
+        assert_string_equal(reply.lease, "kv/a@2");
+        upload(&backup);
+        assert_int_equal(long_work("restore", NULL, &nothing), KB_E_OK);
+        assert_admin(&p, KB_E_OK, "secret", "put", "a", "field.x", "n3w");
+        assert_other_lease("kv/a@2", restored, sizeof(restored));
+        kb_hello_request_put(&hello.request,
+                             &(struct kb_hello_request){
+                                     .broker = "1",
+                                     .keep = KB_SPAN_STRING("00112233445566778899aabbccddeeff 5\n"),
+                             });
+        assert_int_equal(program_ask(&p, &hello), KB_E_OK);
+        assert_admin(&p, KB_E_OK, "store", "accept", "");
+        assert_other_lease(restored, accepted, sizeof(accepted));
+        program_restart(&p);
+        assert_other_lease(restored, code, sizeof(code));
+        assert_string_equal(code, accepted);
+}
+
 static void a_lost_database_comes_back_from_a_backup(void **state)
 {
         _cleanup_writer_ struct kb_writer backup = kb_writer_init(64 * 1024 * 1024),
@@ -676,6 +724,8 @@ int main(void)
                         a_thousand_logins_are_answered_or_told_busy_while_units_are_served, start, stop),
                 cmocka_unit_test_setup_teardown(keys_are_rotated_and_backups_come_back_while_it_runs, start,
                                                 stop),
+                cmocka_unit_test_setup_teardown(a_version_that_comes_again_after_a_restore_has_another_lease,
+                                                start, stop),
                 cmocka_unit_test_setup_teardown(a_lost_database_comes_back_from_a_backup, start, stop),
                 cmocka_unit_test_setup_teardown(a_restore_says_whether_this_host_can_open_it, start, stop),
                 cmocka_unit_test_setup_teardown(a_new_host_takes_the_backup_of_a_dead_one, start, stop),

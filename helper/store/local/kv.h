@@ -3,8 +3,9 @@
 
 /*
  * Key-value secrets with versions. A path ("kv/orders/db") has versions 1, 2, ...; a number is never given
- * twice. A version is live, deleted (taken away, can be had back) or destroyed (its bytes are gone for
- * good). Of each path the newest KB_KV_KEEP versions keep their bytes.
+ * twice, except by a store that was put back: who keeps a number keeps the store's epoch beside it. A
+ * version is live, deleted (taken away, can be had back) or destroyed (its bytes are gone for good). Of each
+ * path the newest KB_KV_KEEP versions keep their bytes.
  */
 
 #include "helper/store/local/local.h"

@@ -282,7 +282,7 @@ static int fresh_root(struct kb_local *l)
         if (r >= 0)
                 r = kb_keyring_add(l->keys, 1, root);
         kb_wipe(root, sizeof(root));
-        l->identity = (struct kb_identity){.epoch = 1};
+        l->identity = (struct kb_identity){.epoch = KB_EPOCH_FIRST};
         for (size_t i = 0; i < sizeof(id); i++)
                 snprintf(l->identity.id + 2 * i, 3, "%02x", id[i]);
         return r;

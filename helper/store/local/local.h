@@ -20,6 +20,8 @@
 
 enum kb_local_state { KB_LOCAL_CLOSED, KB_LOCAL_NEW, KB_LOCAL_SEALED, KB_LOCAL_OLD, KB_LOCAL_OPEN };
 
+#define KB_EPOCH_FIRST 1 /* of a store that was never put back */
+
 /* Which store it is and how often it was changed: in the database (sealed), beside it, and kept by the
  * broker. */
 struct kb_identity {

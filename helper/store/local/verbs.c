@@ -64,6 +64,20 @@ static bool choose_version(struct kb_service *s, struct kb_request *request,
         return false;
 }
 
+/*
+ * PATH@VERSION. A store that was put back gives the numbers after the backup anew, to other values: from
+ * then on its epoch stands behind the number, so that no lease from before, which the broker may still hold,
+ * is its name.
+ */
+static void name_secret_lease(const struct kb_local *l, const char *path, const char *version, char *ret,
+                              size_t size)
+{
+        if (l->identity.epoch == KB_EPOCH_FIRST)
+                snprintf(ret, size, "%s@%s", path, version);
+        else
+                snprintf(ret, size, "%s@%s.%llx", path, version, (unsigned long long)l->identity.epoch);
+}
+
 static void fetch_secret(struct kb_service *s, struct kb_request *request, const struct kb_fetch_request *q)
 {
         _cleanup_kv_secret_ struct kb_kv_secret secret = {};
@@ -82,7 +96,7 @@ static void fetch_secret(struct kb_service *s, struct kb_request *request, const
                 return;
         }
         snprintf(number, sizeof(number), "%llu", (unsigned long long)secret.version);
-        snprintf(lease, sizeof(lease), "%s@%s", q->path, number);
+        name_secret_lease(s->local, q->path, number, lease, sizeof(lease));
         if (kb_recent_put(s->recent, q->request, q->path, number) < 0)
                 kb_request_fail(request, KB_E_BUSY, "memory is out");
         else
@@ -159,12 +173,22 @@ static bool parse_certificate_lease(const char *lease, char ca[KB_CA_NAME_MAX + 
         return true;
 }
 
+/* Of this epoch or another: the end of such a lease changes nothing here. */
 static bool is_secret_lease(const char *lease)
 {
         const char *at = strrchr(lease, '@');
+        char number[21];
         uint64_t version;
+        size_t n, mark;
 
-        return strncmp(lease, "kv/", 3) == 0 && at && kb_parse_number(at + 1, &version);
+        if (strncmp(lease, "kv/", 3) != 0 || !at)
+                return false;
+        n = strcspn(++at, ".");
+        mark = at[n] ? strspn(at + n + 1, "0123456789abcdef") : 0;
+        if (n >= sizeof(number) || (at[n] && (mark == 0 || at[n + 1 + mark])))
+                return false;
+        snprintf(number, sizeof(number), "%.*s", (int)n, at);
+        return kb_parse_number(number, &version);
 }
 
 static void renew(struct kb_request *request, void *context)

@@ -315,6 +315,41 @@ static void openssl_accepts_what_was_issued_and_refuses_what_was_revoked(void **
         write_crl(l, now + 2 * DAY * KB_USEC_PER_SEC, 3); /* half of its life is over */
 }
 
+/* A row that is not there is what a restore leaves of a certificate that was issued after the backup. */
+static void who_is_revoked_after_its_row_was_lost_is_in_the_list(void **state)
+{
+        static const char *const nonsense[] = {"00", "zz23456789abcdef0123456789abcdef",
+                                               "4023456789ABCDEF0123456789ABCDEF"};
+        uint64_t now = kb_now_realtime(), not_after;
+        _cleanup_store_ struct kb_local *l = make_with_ca(now);
+        _cleanup_list_ struct kb_list_builder b = {}, c = {};
+        _cleanup_issued_ struct kb_issued one = {}, two = {};
+        const char *serial;
+
+        set_role(l, "long", pairs_of(&c, "max-ttl", "100d", NULL));
+        assert_fine(issue(l, "web", pairs_of(&b, NULL), "", now, &one));
+        assert_fine(issue(l, "web", pairs_of(&b, NULL), "", now, &two));
+        serial = strrchr(one.lease, '/') + 1;
+        write_certificate("one.pem", &one);
+        write_certificate("two.pem", &two);
+        assert_int_equal(kb_db_run(l->db, "DELETE FROM certificates WHERE serial = ?", "s", serial), 1);
+        write_crl(l, now, 1);
+        assert_fine(kb_pki_revoke(l, "other", serial, now, &test_problem));
+        for (size_t i = 0; i < KB_ARRAY_SIZE(nonsense); i++)
+                assert_fine(kb_pki_revoke(l, "default", nonsense[i], now, &test_problem));
+        write_crl(l, now, 1);
+        assert_int_equal(verify("one.pem"), 0);
+        assert_fine(kb_pki_revoke(l, "default", serial, now, &test_problem));
+        write_crl(l, now, 2);
+        assert_int_not_equal(verify("one.pem"), 0);
+        assert_int_equal(verify("two.pem"), 0);
+        assert_ok(kb_db_number(l->db, &not_after, "SELECT not_after FROM certificates WHERE serial = ?", "s",
+                               serial));
+        assert_int_equal(not_after, now / KB_USEC_PER_SEC + 100 * DAY);
+        assert_fine(kb_pki_revoke(l, "default", serial, now, &test_problem));
+        write_crl(l, now, 2);
+}
+
 static void a_lease_knows_its_end(void **state)
 {
         _cleanup_store_ struct kb_local *l = make_with_ca(TEST_NOW);
@@ -385,6 +420,7 @@ int main(void)
                 cmocka_unit_test(the_same_id_with_another_question_gives_another_lease),
                 cmocka_unit_test(answers_with_private_keys_are_wiped_when_they_are_old),
                 cmocka_unit_test(openssl_accepts_what_was_issued_and_refuses_what_was_revoked),
+                cmocka_unit_test(who_is_revoked_after_its_row_was_lost_is_in_the_list),
                 cmocka_unit_test(a_lease_knows_its_end),
                 cmocka_unit_test(attributes_are_checked_against_their_table),
         };

@@ -42,7 +42,10 @@ enum kb_error kb_pki_issue(struct kb_local *l, const char *role, struct kb_list 
 /* Wipes answers that are too old to be given again; nothing is written when there are none. */
 int kb_pki_forget_answers(struct kb_local *l, uint64_t now) _must_check_;
 
-/* Revokes. A certificate that is not known (any more) or revoked already is no error. */
+/*
+ * Revokes. One that is revoked already is no error, nor is one of a CA that is not there. One that is not
+ * known, as after a restore, gets into the list of its CA all the same.
+ */
 enum kb_error kb_pki_revoke(struct kb_local *l, const char *ca, const char *serial, uint64_t now,
                             struct kb_problem *problem);
 

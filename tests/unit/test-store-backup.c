@@ -8,6 +8,7 @@
 #include "helper/store/local/backup.h"
 #include "helper/store/local/damage.h"
 #include "helper/store/local/kv.h"
+#include "helper/store/local/pki.h"
 #include "helper/store/local/restore.h"
 #include "helper/store/local/rotate.h"
 
@@ -349,6 +350,34 @@ static void a_restore_takes_the_place_of_the_store_and_is_not_called_old(void **
         assert_int_equal(l->state, KB_LOCAL_OPEN);
 }
 
+static uint64_t list_number(struct kb_local *l, uint64_t seconds)
+{
+        _cleanup_crl_ struct kb_crl crl = {};
+
+        assert_fine(kb_pki_crl(l, "default", TEST_NOW + seconds * KB_USEC_PER_SEC, &crl, &test_problem));
+        return crl.number;
+}
+
+static void a_revocation_list_after_a_restore_has_a_number_of_its_own(void **state)
+{
+        _cleanup_store_ struct kb_local *l = store_make(store_folder());
+        _cleanup_writer_ struct kb_writer backup = {};
+        uint64_t before, lost, same_second;
+
+        assert_fine(kb_ca_create(l, "default", "CA", 86400 * 365, TEST_NOW, &test_problem));
+        before = list_number(l, 0);
+        take_backup(l, &backup, NULL);
+        assert_ok(kb_db_run(l->db, "UPDATE crls SET stale = 1", ""));
+        lost = list_number(l, 5);
+        assert_true(lost > before);
+        assert_ok(kb_db_run(l->db, "UPDATE crls SET stale = 1", ""));
+        same_second = list_number(l, 5);
+        assert_true(same_second > lost);
+        upload(l, &backup);
+        assert_fine(restore(l));
+        assert_true(list_number(l, 10) > same_second);
+}
+
 static void a_backup_that_was_touched_is_refused(void **state)
 {
         _cleanup_store_ struct kb_local *l = store_make(store_folder());
@@ -451,6 +480,7 @@ int main(void)
                 cmocka_unit_test(a_full_disk_stops_a_rotation_and_loses_nothing),
                 cmocka_unit_test(a_backup_restores_on_another_host),
                 cmocka_unit_test(a_restore_takes_the_place_of_the_store_and_is_not_called_old),
+                cmocka_unit_test(a_revocation_list_after_a_restore_has_a_number_of_its_own),
                 cmocka_unit_test(a_backup_that_was_touched_is_refused),
                 cmocka_unit_test(pieces_come_in_their_order_only),
                 cmocka_unit_test(uploads_are_in_order_and_secrets_must_fit),

@@ -288,7 +288,7 @@ static void write_certificate(const char *name, const struct kb_issued *issued)
 
 static void openssl_accepts_what_was_issued_and_refuses_what_was_revoked(void **state)
 {
-        uint64_t now = kb_now_realtime();
+        uint64_t now = kb_now_realtime(), first = now / KB_USEC_PER_SEC;
         _cleanup_store_ struct kb_local *l = make_with_ca(now);
         _cleanup_list_ struct kb_list_builder b = {}, c = {};
         _cleanup_issued_ struct kb_issued one = {}, two = {};
@@ -299,8 +299,8 @@ static void openssl_accepts_what_was_issued_and_refuses_what_was_revoked(void **
         assert_fine(issue(l, "web", pairs_of(&c, NULL), "", now, &two));
         write_certificate("one.pem", &one);
         write_certificate("two.pem", &two);
-        write_crl(l, now, 1);
-        write_crl(l, now, 1); /* nothing new: the same list */
+        write_crl(l, now, first);
+        write_crl(l, now, first); /* nothing new: the same list */
         assert_int_equal(verify("one.pem"), 0);
         assert_int_equal(says("one.pem", "DNS:a.example.org, URI:spiffe://a/b"), 0);
         assert_int_equal(says("one.pem", "TLS Web Server Authentication, TLS Web Client Authentication"), 0);
@@ -309,10 +309,10 @@ static void openssl_accepts_what_was_issued_and_refuses_what_was_revoked(void **
         assert_fine(kb_pki_revoke(l, "default", strrchr(one.lease, '/') + 1, now, &test_problem));
         assert_fine(kb_pki_revoke(l, "default", strrchr(one.lease, '/') + 1, now, &test_problem));
         assert_fine(kb_pki_revoke(l, "default", "00", now, &test_problem));
-        write_crl(l, now, 2);
+        write_crl(l, now, first + 1);
         assert_int_not_equal(verify("one.pem"), 0);
         assert_int_equal(verify("two.pem"), 0);
-        write_crl(l, now + 2 * DAY * KB_USEC_PER_SEC, 3); /* half of its life is over */
+        write_crl(l, now + 2 * DAY * KB_USEC_PER_SEC, first + 2 * DAY); /* half of its life is over */
 }
 
 /* A row that is not there is what a restore leaves of a certificate that was issued after the backup. */
@@ -320,7 +320,7 @@ static void who_is_revoked_after_its_row_was_lost_is_in_the_list(void **state)
 {
         static const char *const nonsense[] = {"00", "zz23456789abcdef0123456789abcdef",
                                                "4023456789ABCDEF0123456789ABCDEF"};
-        uint64_t now = kb_now_realtime(), not_after;
+        uint64_t now = kb_now_realtime(), first = now / KB_USEC_PER_SEC, not_after;
         _cleanup_store_ struct kb_local *l = make_with_ca(now);
         _cleanup_list_ struct kb_list_builder b = {}, c = {};
         _cleanup_issued_ struct kb_issued one = {}, two = {};
@@ -333,21 +333,21 @@ static void who_is_revoked_after_its_row_was_lost_is_in_the_list(void **state)
         write_certificate("one.pem", &one);
         write_certificate("two.pem", &two);
         assert_int_equal(kb_db_run(l->db, "DELETE FROM certificates WHERE serial = ?", "s", serial), 1);
-        write_crl(l, now, 1);
+        write_crl(l, now, first);
         assert_fine(kb_pki_revoke(l, "other", serial, now, &test_problem));
         for (size_t i = 0; i < KB_ARRAY_SIZE(nonsense); i++)
                 assert_fine(kb_pki_revoke(l, "default", nonsense[i], now, &test_problem));
-        write_crl(l, now, 1);
+        write_crl(l, now, first);
         assert_int_equal(verify("one.pem"), 0);
         assert_fine(kb_pki_revoke(l, "default", serial, now, &test_problem));
-        write_crl(l, now, 2);
+        write_crl(l, now, first + 1);
         assert_int_not_equal(verify("one.pem"), 0);
         assert_int_equal(verify("two.pem"), 0);
         assert_ok(kb_db_number(l->db, &not_after, "SELECT not_after FROM certificates WHERE serial = ?", "s",
                                serial));
         assert_int_equal(not_after, now / KB_USEC_PER_SEC + 100 * DAY);
         assert_fine(kb_pki_revoke(l, "default", serial, now, &test_problem));
-        write_crl(l, now, 2);
+        write_crl(l, now, first + 1);
 }
 
 static void a_lease_knows_its_end(void **state)

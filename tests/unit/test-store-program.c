@@ -138,7 +138,7 @@ static void a_certificate_is_issued_renewed_by_asking_and_revoked(void **state)
         kb_crl_request_put(&list.request, &(struct kb_crl_request){.name = "default"});
         assert_int_equal(program_ask(&p, &list), KB_E_OK);
         assert_ok(kb_crl_reply_get(list.reply.body, &crl));
-        assert_true(crl.pem.size > 0 && crl.number == 1);
+        assert_true(crl.pem.size > 0 && crl.number > 0);
 }
 
 static void a_role_is_never_for_nothing(void **state)

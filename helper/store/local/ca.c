@@ -131,7 +131,9 @@ static int make_crl(struct kb_local *l, const char *ca, const struct kb_object *
         if (!kb_list_find(o->pairs, "certificate", &signer.certificate) ||
             !kb_list_find(o->pairs, "key", &signer.key))
                 return -EUCLEAN;
-        crl->number++;
+        /* Numbers go back with a database that is put back; the time does not, and no number comes twice. */
+        if (++crl->number < now / KB_USEC_PER_SEC)
+                crl->number = now / KB_USEC_PER_SEC;
         crl->next_update = now + CRL_SEC * KB_USEC_PER_SEC;
         return kb_x509_crl(&signer, crl->number, now / KB_USEC_PER_SEC - BACKDATE_SEC,
                            crl->next_update / KB_USEC_PER_SEC,

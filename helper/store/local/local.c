@@ -475,6 +475,8 @@ static enum kb_error take_over(struct kb_local *l, uint64_t now, struct kb_probl
         r = kb_db_begin(l->db, &t);
         if (r >= 0)
                 r = kb_local_touch_directory(l);
+        if (r >= 0) /* the broker has a newer list than this database knows */
+                r = kb_db_run(l->db, "UPDATE crls SET stale = 1", "");
         if (r >= 0)
                 r = kb_db_commit(&t);
         if (r < 0) {

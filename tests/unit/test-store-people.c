@@ -179,6 +179,10 @@ static void attributes_are_what_the_directory_takes(void **state)
                 {&kb_rule_attributes, "factor", "key password", KB_E_OK},
                 {&kb_rule_attributes, "factor", "smell", KB_E_BAD_REQUEST},
                 {&kb_rule_attributes, "for", "8h", KB_E_OK},
+                {&kb_rule_attributes, "who", ",", KB_E_BAD_REQUEST},
+                {&kb_rule_attributes, "host", " ", KB_E_BAD_REQUEST},
+                {&kb_rule_attributes, "service", ", ,", KB_E_BAD_REQUEST},
+                {&kb_rule_attributes, "factor", ",", KB_E_BAD_REQUEST},
         };
 
         for (size_t i = 0; i < KB_ARRAY_SIZE(rows); i++) {
@@ -238,6 +242,30 @@ static void rules_are_made_once_and_end_after_they_begin(void **state)
         assert_error(kb_rule_set(l, "no good", rule, true, TEST_NOW, &test_problem), KB_E_BAD_REQUEST);
         assert_fine(kb_rule_remove(l, "r", TEST_NOW, &test_problem));
         assert_error(kb_rule_remove(l, "r", TEST_NOW, &test_problem), KB_E_NOT_FOUND);
+}
+
+static void a_rule_takes_no_empty_limit_for_none(void **state)
+{
+        static const char *const limits[] = {"who", "host", "service", "factor", "from", "until", "for"};
+        static const char *const empty[] = {"", " ", ","};
+        _cleanup_store_ struct kb_local *l = store_make(store_folder());
+        _cleanup_list_ struct kb_list_builder b = {};
+
+        assert_fine(kb_rule_set(l, "old", pairs_of(&b, "who", "@dba", "host", "db*", NULL), true, TEST_NOW,
+                                &test_problem));
+        for (size_t i = 0; i < KB_ARRAY_SIZE(limits); i++)
+                for (size_t k = 0; k < KB_ARRAY_SIZE(empty); k++) {
+                        struct kb_list rule = pairs_of(&b, limits[i], empty[k], NULL);
+
+                        assert_error(kb_rule_set(l, "old", rule, false, TEST_NOW, &test_problem),
+                                     KB_E_BAD_REQUEST);
+                        assert_error(kb_rule_set(l, "new", rule, true, TEST_NOW, &test_problem),
+                                     KB_E_BAD_REQUEST);
+                }
+        assert_fine(kb_rule_set(
+                l, "old",
+                pairs_of(&b, "host", "*", "service", "*", "factor", "none", "until", "never", NULL), false,
+                TEST_NOW, &test_problem));
 }
 
 static void add_rule(struct kb_local *l, const char *name, const char *who)
@@ -509,6 +537,7 @@ int main(void)
                 cmocka_unit_test(attributes_are_what_the_directory_takes),
                 cmocka_unit_test(members_come_and_go_and_leave_with_the_person),
                 cmocka_unit_test(rules_are_made_once_and_end_after_they_begin),
+                cmocka_unit_test(a_rule_takes_no_empty_limit_for_none),
                 cmocka_unit_test(no_rule_outlives_whom_it_names),
                 cmocka_unit_test(a_damaged_record_is_named_and_can_be_taken_away),
                 cmocka_unit_test(the_broker_takes_the_document_as_it_is),

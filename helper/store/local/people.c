@@ -43,16 +43,18 @@ static bool date_valid(const char *value)
         return kb_parse_date(value, &unused);
 }
 
+/* There is one, and each is valid: a list of none would be no limit where one was meant. */
 static bool each_word(const char *value, bool (*valid)(const char *))
 {
         char word[256];
+        unsigned n = 0;
 
         if (!kb_attribute_words(value))
                 return false;
-        while (kb_next_word(&value, word, sizeof(word)))
+        for (; kb_next_word(&value, word, sizeof(word)); n++)
                 if (!valid(word))
                         return false;
-        return true;
+        return n > 0;
 }
 
 static bool member_valid(const char *value)
@@ -398,6 +400,20 @@ static enum kb_error check_period(const struct kb_object *old, struct kb_list ch
                              : kb_problem(problem, KB_E_BAD_REQUEST, "the rule ends before it begins");
 }
 
+/* An attribute without a value permits more, not less: host="$UNSET" would be every host. */
+static enum kb_error check_rule(struct kb_list changes, struct kb_problem *problem)
+{
+        struct kb_list rest = changes;
+        struct kb_span value;
+        const char *name;
+
+        while (kb_list_next_pair(&rest, &name, &value))
+                if (value.size == 0)
+                        return kb_problem(problem, KB_E_BAD_REQUEST,
+                                          "%.64s is empty: what is not to limit the rule is left out", name);
+        return check(&kb_rule_attributes, changes, problem);
+}
+
 enum kb_error kb_rule_set(struct kb_local *l, const char *name, struct kb_list attributes, bool create,
                           uint64_t now, struct kb_problem *problem)
 {
@@ -408,7 +424,7 @@ enum kb_error kb_rule_set(struct kb_local *l, const char *name, struct kb_list a
         if (!kb_name_word_valid(name))
                 return kb_problem(problem, KB_E_BAD_REQUEST,
                                   "a rule's name has letters, digits, '_' and '-'");
-        error = check(&kb_rule_attributes, attributes, problem);
+        error = check_rule(attributes, problem);
         if (error == KB_E_OK && !create)
                 error = get(l, "rule", name, &old, problem);
         if (error == KB_E_OK)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What setup printed opens what it is for, and a host that cannot write its log lets nobody of ours in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from machine import Machine
+from package import INSTALL
+from service import add, define, fails_without_credentials, keep, restart, seen, service
+
+STORE = "keybearer-store-local.socket keybearer-store-local.service"
+LOG = "/var/lib/keybearer/log"
+PASSWORD = "several long words"
+
+
+def let_ana_in(host: Machine) -> None:
+    """A person of ours whom a rule lets in, and a local one."""
+    host.run("keybearer user add ana --password-stdin", input=f"{PASSWORD}\n")
+    host.run("keybearer rule add doors who=ana service=sshd")
+    host.run("useradd --create-home lea && echo 'lea:a long word' | chpasswd")
+
+
+def enters(host: Machine, user: str, *typed: str) -> bool:
+    """Whether sshd's stack lets a person in who types this."""
+    command = f"pamtester sshd {user} authenticate acct_mgmt"
+    return host.run(command, input="".join(f"{line}\n" for line in typed), check=False).returncode == 0
+
+
+@pytest.fixture
+def printed(bare_machine: Machine) -> Iterator[str]:
+    """What the first setup of a host printed."""
+    bare_machine.run(INSTALL, timeout=120)
+    yield bare_machine.run("keybearer setup", timeout=120).stdout
+
+
+def test_the_stores_code_opens_the_store(bare_machine: Machine, printed: str) -> None:
+    """A sealed store gives nothing out, and opens with the code that was printed."""
+    keep(bare_machine, "orders", password="hard to guess")
+    bare_machine.run("keybearer seal seal")
+    assert bare_machine.run("keybearer secret get kv/orders password", check=False).returncode != 0
+    code = re.search(r"recovery code of the store:\n +(\S+)\n", printed)
+    assert code
+    bare_machine.run("keybearer seal unseal --password-stdin", input=f"{code[1]}\n")
+    assert bare_machine.run("keybearer secret get kv/orders password").stdout == "hard to guess"
+
+
+def test_a_one_time_code_lets_in_while_the_store_is_dead(bare_machine: Machine, printed: str) -> None:
+    """Each of the codes on paper works once."""
+    let_ana_in(bare_machine)
+    codes = re.findall(r"^ +((?:[0-9A-Z]{5}-){4}[0-9A-Z]{5})$", printed, re.MULTILINE)
+    bare_machine.run(f"systemctl mask -q --now {STORE}")
+    assert not enters(bare_machine, "ana", PASSWORD, "no code at all")
+    assert [enters(bare_machine, "ana", PASSWORD, code) for code in (*codes, codes[0])] == [True] * 8 + [False]
+
+
+def test_the_first_key_finds_what_root_did(bare_machine: Machine, printed: str) -> None:
+    """verify says up to where it proves, and finds a changed byte and a cut tail before the kept anchor."""
+    key = re.search(r"kb-first-key:\S+", printed)
+    assert key
+    keep(bare_machine, "orders", password="hard to guess")
+    anchor = bare_machine.run("keybearer audit anchor").stdout.strip()
+    keep(bare_machine, "billing", password="hard to guess")
+    bare_machine.write("/root/first-key", f"{key[0]}\n")
+
+    def verify() -> tuple[int, str]:
+        result = bare_machine.run(["keybearer", "audit", "verify", "--first-key=/root/first-key", anchor], check=False)
+        return result.returncode, result.stdout + result.stderr
+
+    whole = (0, "Proven: records 1 to")
+    attacks = {
+        "printf X | dd of=$(ls *.kblog) bs=1 seek=700 conv=notrunc status=none": (7, "these bytes are no record"),
+        "truncate -s 900 $(ls *.kblog)": (7, "the log ends before an anchor that was kept"),
+    }
+    bare_machine.run(f"systemctl stop keybearerd; cp -a {LOG} /root/good")
+    for attack, (status, words) in {"true": whole, **attacks, "true ": whole}.items():
+        bare_machine.run(f"cp -a /root/good/. {LOG} && cd {LOG} && {attack}")
+        found = verify()
+        assert found[0] == status and words in found[1], (attack, found)
+
+
+def test_without_a_record_nobody_comes_in(fresh_machine: Machine) -> None:
+    """With the log's disk full a unit does not start and says why, ours stay out, local people come in."""
+    host = fresh_machine
+    let_ana_in(host)
+    keep(host, "orders", password="hard to guess")
+    define(host, "orders-db", "kv/orders", "orders.service")
+    service(host, "orders.service")
+    add(host, "orders.service", "orders-db")
+    host.run(
+        f"systemctl stop keybearerd; mkdir /mnt/disk && mount -t tmpfs -o size=4m,mode=0700 tmpfs /mnt/disk && cp -a {LOG}/. /mnt/disk"
+        f" && mount --bind /mnt/disk {LOG}; systemctl start keybearerd; cat /dev/zero >{LOG}/ballast; "
+        "for i in $(seq 40); do timeout 2 keybearer audit anchor || break; done",
+        check=False,
+    )
+    assert not enters(host, "ana", PASSWORD)
+    assert enters(host, "lea", "a long word")
+    host.write("/etc/systemd/system/orders.service.d/once.conf", "[Service]\nRestart=no\n")
+    host.run("systemctl daemon-reload")
+    assert restart(host, "orders.service", check=False).returncode != 0
+    assert fails_without_credentials(host, "orders.service")
+    host.run(f"rm {LOG}/ballast")
+    host.wait_for(lambda: enters(host, "ana", PASSWORD), what="a login with room on the disk")
+    restart(host, "orders.service")
+    assert seen(host, "orders.service")["orders-db.password"] == "hard to guess"

@@ -36,8 +36,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("release", releases, scope="session")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skips what takes long unless it was asked for; a virtual machine is slow, so it gets the core only."""
+    """Skips what takes long unless it was asked for; a virtual machine is slow, so it gets the core only.
+
+    Tests run as they stand in their files: pytest would go through all files once per parameter, and boot the
+    machine of each of them again every time.
+    """
+    items.sort(key=lambda item: (RELEASES.index(item.callspec.params["release"]), item.path, item.location[1] or 0))  # type: ignore[attr-defined]
     if config.getoption("--vm"):
         others = [item for item in items if not item.get_closest_marker("core")]
         config.hook.pytest_deselected(items=others)

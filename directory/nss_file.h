@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The name service on disk: two files in /var/lib/keybearer/nss/ (0755, root's).
+ * The name service on disk: two files for all to read in /var/lib/keybearer/nss/ (0755, root's).
  *
  * `generation` is one little-endian u64 and is never replaced. Readers keep it mapped for as long as they
  * run. `users-1` holds everybody, is never changed, and is replaced by rename(2); the 1 is the version of
@@ -52,6 +52,7 @@
 #define KB_NSS_FOLDER          KB_STATEDIR "/nss"
 #define KB_NSS_USERS_FILE      "users-1"
 #define KB_NSS_GENERATION_FILE "generation"
+#define KB_NSS_LOCK_FILE       "lock" /* publishers only, 0600: nothing to readers */
 
 #define KB_NSS_RETIRED UINT64_MAX /* the same in either byte order */
 

@@ -13,16 +13,17 @@
 #include "directory/nss_file.h"
 #include "directory/nss_image.h"
 
-/* The lock goes with the description, so it is taken on one of our own. */
+/*
+ * On a file that root alone can open: whoever can open a file can lock it, and the folder is everybody's to
+ * open. Never waited for: the broker has other things to do, and tries again.
+ */
 static int lock_folder(int folder_fd)
 {
-        _cleanup_close_ int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int fd =
+                openat(folder_fd, KB_NSS_LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-        if (fd < 0)
+        if (fd < 0 || fchmod(fd, 0600) < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
                 return -errno;
-        while (flock(fd, LOCK_EX) < 0)
-                if (errno != EINTR)
-                        return -errno;
         return take_fd(fd);
 }
 

@@ -3,7 +3,7 @@
 
 /*
  * Makes a directory what every process on this host sees: see nss_file.h. For root, who owns the folder;
- * several may publish at once (the broker, and whoever sets the host up), one waits for the other.
+ * several may try at once (the broker, and whoever sets the host up), and only one of them does.
  */
 
 #include "directory/document.h"
@@ -11,8 +11,9 @@
 /*
  * Writes users-1 anew in the folder behind the descriptor, and raises the number in generation. When it
  * returns 0, it is on disk and seen by the next look-up of every process; else, names are what they were:
- * -ENOSPC, -EROFS, -EACCES, -ENOMEM ... Publish once after every start, changed or not: a publisher that
- * died in the middle may have left a file that nobody was told of.
+ * -ENOSPC, -EROFS, -EACCES, -ENOMEM ..., or -EAGAIN while another publishes, who is not waited for. Publish
+ * once after every start, changed or not: a publisher that died in the middle may have left a file that
+ * nobody was told of.
  */
 int kb_nss_publish(int folder_fd, const struct kb_directory *directory) _must_check_;
 

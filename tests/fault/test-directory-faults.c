@@ -264,13 +264,6 @@ static void a_generation_that_cannot_be_made_or_replaced_is_an_error(void **stat
         assert_int_equal(uid_of_ana(), 70001);
 }
 
-static void waiting_for_another_publisher_survives_a_signal(void **state)
-{
-        set_fault("flock", 1, EINTR);
-        assert_ok(kb_nss_publish_empty(folder_fd, TEST_RANGE));
-        assert_true(fault_was_met());
-}
-
 /* --- reading --- */
 
 static int pins(const struct kb_nss *nss)
@@ -333,7 +326,6 @@ int main(void)
                 cmocka_unit_test(a_read_that_a_signal_interrupts_goes_on),
                 cmocka_unit_test(each_call_of_publishing_may_fail_and_it_works_the_next_time),
                 cmocka_unit_test(a_generation_that_cannot_be_made_or_replaced_is_an_error),
-                cmocka_unit_test(waiting_for_another_publisher_survives_a_signal),
                 cmocka_unit_test(each_call_of_reading_may_fail_and_no_slot_is_lost),
                 cmocka_unit_test(a_refusal_after_a_change_leaves_the_older_mapping_alone_and_unused),
         };

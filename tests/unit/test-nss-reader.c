@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -522,6 +523,38 @@ static void a_name_in_the_way_is_an_error(void **state)
         assert_int_equal(unlinkat(folder_fd, "users-1.new", AT_REMOVEDIR), 0);
 }
 
+/* Whoever can open the folder can lock it: all of this host. */
+static void a_lock_on_the_folder_holds_up_no_publisher(void **state)
+{
+        int fd = open(test_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        assert_int_equal(flock(fd, LOCK_EX), 0);
+        alarm(10); /* else it would wait for ever */
+        assert_ok(kb_nss_publish_empty(folder_fd, TEST_RANGE));
+        alarm(0);
+        close(fd);
+}
+
+static void another_publisher_is_not_waited_for_and_only_root_can_pass_for_one(void **state)
+{
+        struct stat st;
+        int fd;
+
+        unlinkat(folder_fd, KB_NSS_LOCK_FILE, 0);
+        assert_ok(kb_nss_publish_empty(folder_fd, TEST_RANGE));
+        assert_int_equal(chmod(in_folder(KB_NSS_LOCK_FILE), 0644), 0);
+        assert_ok(kb_nss_publish_empty(folder_fd, TEST_RANGE));
+        assert_int_equal(stat(in_folder(KB_NSS_LOCK_FILE), &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+        fd = openat(folder_fd, KB_NSS_LOCK_FILE, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(flock(fd, LOCK_SH), 0);
+        alarm(10);
+        assert_int_equal(kb_nss_publish_empty(folder_fd, TEST_RANGE), -EAGAIN);
+        alarm(0);
+        close(fd);
+        assert_ok(kb_nss_publish_empty(folder_fd, TEST_RANGE));
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, empty_folder)
 
 int main(void)
@@ -552,6 +585,8 @@ int main(void)
                 TEST(a_disk_that_is_full_changes_nothing),
                 TEST(a_folder_that_is_none_is_an_error),
                 TEST(a_name_in_the_way_is_an_error),
+                TEST(a_lock_on_the_folder_holds_up_no_publisher),
+                TEST(another_publisher_is_not_waited_for_and_only_root_can_pass_for_one),
         };
 
         return cmocka_run_group_tests_name("nss-reader", tests, make_folder, test_folder_remove);

@@ -95,6 +95,16 @@ static int read_kept(struct kb_enforcement *e)
         return 0;
 }
 
+/* What could not be kept left an older one behind. */
+static int check_expected(struct kb_enforcement *e)
+{
+        if (!e->expected_store ||
+            (e->version == e->expected_version && strcmp(e->store, e->expected_store) == 0))
+                return 0;
+        snprintf(e->problem, sizeof(e->problem), "the directory on disk is not the one that is in force");
+        return -ESTALE;
+}
+
 /* --- in force --- */
 
 static int judge(struct kb_enforcement *e, struct kb_directory **ret)
@@ -132,6 +142,8 @@ int kb_enforcement_run(struct kb_enforcement *e)
         _cleanup_(kb_directory_freep) struct kb_directory *directory = NULL;
         int r = e->from_disk ? read_kept(e) : 0;
 
+        if (r >= 0 && e->from_disk)
+                r = check_expected(e);
         if (r >= 0)
                 r = judge(e, &directory);
         if (r >= 0)

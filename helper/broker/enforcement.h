@@ -24,6 +24,10 @@ struct kb_enforcement {
         struct kb_id_range range;
         bool from_disk; /* the document is the last good one; else it is what follows, and is kept */
 
+        /* which the last good one has to be, so that nothing older is published; NULL: whichever it is */
+        const char *expected_store; /* stays the caller's */
+        uint64_t expected_version;
+
         /* the document: set by the caller, or by a run from_disk */
         char store[KB_CREDENTIAL_NAME_MAX + 1]; /* that it is from */
         uint64_t version;
@@ -38,8 +42,8 @@ struct kb_enforcement {
 };
 
 /*
- * 0: it is published, and may be decided by; -EBADMSG: it is refused; -ENOENT: there is no last good one; or
- * another errno, and names are what they were.
+ * 0: it is published, and may be decided by; -EBADMSG: it is refused; -ENOENT: there is no last good one;
+ * -ESTALE: that is not the expected one; or another errno, and names are what they were.
  */
 int kb_enforcement_run(struct kb_enforcement *e) _must_check_;
 void kb_enforcement_done(struct kb_enforcement *e);

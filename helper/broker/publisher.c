@@ -286,7 +286,7 @@ static void on_rechecked(int r, void *userdata)
         _cleanup_(enforcement_freep) struct kb_enforcement *e = take_ptr(p->enforcement);
         bool news;
 
-        if (r >= 0 && p->directory && e->version == p->version) {
+        if (r >= 0) {
                 news = !same_left_out(p->directory, e->directory);
                 take(p, e);
                 kb_user_grants_check(p->broker->user_grants, NULL);
@@ -312,6 +312,8 @@ static void recheck(struct kb_publisher *p)
                 return;
         }
         e->from_disk = true;
+        e->expected_store = p->store; /* stays what it is while this is under way */
+        e->expected_version = p->version;
         enforce(p, e, on_rechecked);
 }
 

@@ -529,6 +529,38 @@ static void what_cannot_be_kept_is_in_force_all_the_same(void **state)
         assert_true(is_ours("bea"));
 }
 
+static uint64_t generation(void)
+{
+        _cleanup_close_ int folder = open(in_folder("nss"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        uint64_t number;
+
+        assert_ok(kb_file_read_exactly_at(folder, "generation", &number, sizeof(number)));
+        return number;
+}
+
+static void an_older_one_on_disk_is_not_published_over_what_is_in_force(void **state)
+{
+        uint64_t before, end = kb_now_monotonic() + 60 * KB_USEC_PER_SEC;
+
+        assert_int_equal(refresh(), KB_E_OK);
+        store.version = 8;
+        assert_int_equal(rename(in_folder("directory"), in_folder("directory.away")), 0);
+        assert_int_equal(refresh(), KB_E_OK); /* 8 is in force and not kept */
+        assert_int_equal(rename(in_folder("directory.away"), in_folder("directory")), 0);
+        before = generation();
+        store.error = KB_E_UNREACHABLE;
+        write_file("passwd", "ana:x:1000:1000::/home/ana:/bin/sh\n");
+        while (state_of().problem[0] == '\0' && kb_now_monotonic() < end)
+                assert_ok(sd_event_run(broker.event, KB_USEC_PER_SEC));
+        assert_string_equal(state_of().problem, "the store is away"); /* it was asked for the whole */
+        assert_int_equal(generation(), before);
+        store.error = KB_E_OK;
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_int_equal(store.have, 0);
+        assert_int_equal(state_of().version, 8);
+        assert_false(is_ours("ana"));
+}
+
 static void a_last_good_one_that_is_damaged_is_left_aside(void **state)
 {
         assert_int_equal(refresh(), KB_E_OK);
@@ -649,6 +681,7 @@ int main(void)
                 TEST(a_slow_disk_holds_up_the_directory_and_not_the_loop),
                 TEST(what_cannot_be_published_is_not_decided_by),
                 TEST(what_cannot_be_kept_is_in_force_all_the_same),
+                TEST(an_older_one_on_disk_is_not_published_over_what_is_in_force),
                 TEST(a_last_good_one_that_is_damaged_is_left_aside),
                 TEST(who_becomes_the_hosts_own_is_ours_no_more_until_they_are_gone),
                 TEST(whoever_is_left_out_is_named_up_to_a_number),

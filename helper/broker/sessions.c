@@ -243,6 +243,17 @@ static int restore(struct kb_sessions *s, const char *name)
         return r == -ESRCH ? 0 : r;
 }
 
+/* Only what makes no sense: what fails for now is somebody's session, and the next start may succeed. */
+static void set_aside(struct kb_sessions *s, const char *name, int r)
+{
+        bool malformed = r == -EBADMSG || r == -EFBIG || r == -EINVAL;
+
+        kb_process_log(LOG_ERR, "a session is not taken up again, and its file is %s: %s/%s: %s",
+                       malformed ? "removed" : "kept", KB_SESSIONS_DIR, name, strerror(-r));
+        if (malformed)
+                unlinkat(s->folder_fd, name, 0);
+}
+
 int kb_sessions_restore(struct kb_sessions *s)
 {
         int fd = openat(s->folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -257,11 +268,8 @@ int kb_sessions_restore(struct kb_sessions *s)
         while ((entry = readdir(d))) {
                 int r = entry->d_name[0] == '.' ? 0 : restore(s, entry->d_name);
 
-                if (r >= 0)
-                        continue;
-                kb_process_log(LOG_ERR, "a session is not taken up again: %s/%s: %s", KB_SESSIONS_DIR,
-                               entry->d_name, strerror(-r));
-                unlinkat(s->folder_fd, entry->d_name, 0);
+                if (r < 0)
+                        set_aside(s, entry->d_name, r);
         }
         return 0;
 }

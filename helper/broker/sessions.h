@@ -48,7 +48,8 @@ KB_DEFINE_CLEANUP(struct kb_sessions, kb_sessions_free);
 
 /*
  * Takes up the sessions of the process before us, and tells of each whose leader has gone meanwhile. Once,
- * at the start. A file that makes no sense is removed, and said. 0 or a negative errno.
+ * at the start. A file that makes no sense is removed, and said; one that cannot be taken up for another
+ * reason is kept for the next start, and said. 0 or a negative errno.
  */
 int kb_sessions_restore(struct kb_sessions *s) _must_check_;
 

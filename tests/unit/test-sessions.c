@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -237,6 +238,30 @@ static void a_file_without_sense_is_no_session(void **state)
         assert_int_equal(count(f, "bea"), 1);
 }
 
+static void what_cannot_be_taken_up_for_now_is_kept_for_the_next_start(void **state)
+{
+        struct fixture *f = *state;
+        struct rlimit was, limit;
+        int free_fd;
+
+        open_one(f, "ana", getpid());
+        kb_sessions_free(f->sessions);
+        assert_ok(kb_sessions_new(&f->sessions, f->event, in_folder("sessions"), on_ended, f));
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+        free_fd = dup(0);
+        assert_true(free_fd >= 0);
+        close(free_fd);
+        limit = (struct rlimit){.rlim_cur = (rlim_t)free_fd + 1, .rlim_max = was.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0); /* enough for the folder */
+        assert_ok(kb_sessions_restore(f->sessions));
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+        assert_int_equal(count(f, "ana"), 0);
+        assert_int_equal(count_files(), 1);
+        begin_anew(f);
+        assert_int_equal(count(f, "ana"), 1);
+        assert_int_equal(f->ended, 0);
+}
+
 /* Whom we could not find again after a restart is not counted in. */
 static void a_session_that_cannot_be_written_is_refused(void **state)
 {
@@ -290,6 +315,7 @@ int main(void)
                 TEST(what_ended_meanwhile_is_counted_out_at_the_start),
                 TEST(a_pid_that_was_used_again_is_no_leader),
                 TEST(a_file_without_sense_is_no_session),
+                TEST(what_cannot_be_taken_up_for_now_is_kept_for_the_next_start),
                 TEST(a_session_that_cannot_be_written_is_refused),
                 TEST(too_many_sessions_are_refused),
         };

@@ -70,11 +70,17 @@ static int on_leader_gone(sd_event_source *source, int fd, uint32_t events, void
         return 0;
 }
 
-/* glibc of Debian 12 has no pidfd_open() that could be called with these headers. */
+/*
+ * By its number only where the kernel has no pidfd of a peer: else it is gone, and who has the number now is
+ * another. glibc of Debian 12 has no pidfd_open() that could be called with these headers.
+ */
 static int open_pidfd(pid_t pid, int pidfd)
 {
-        int fd = pidfd >= 0 ? fcntl(pidfd, F_DUPFD_CLOEXEC, 3) : (int)syscall(SYS_pidfd_open, pid, 0);
+        int fd;
 
+        if (pidfd < 0 && pidfd != -ENOPROTOOPT)
+                return -ESRCH;
+        fd = pidfd >= 0 ? fcntl(pidfd, F_DUPFD_CLOEXEC, 3) : (int)syscall(SYS_pidfd_open, pid, 0);
         return fd < 0 ? -errno : fd;
 }
 
@@ -217,7 +223,7 @@ int kb_session_open(struct kb_sessions *s, const struct kb_session *is, int pidf
 static int find_leader(struct kb_session *session)
 {
         uint64_t began;
-        int r = watch_leader(session, -1); /* first: who is watched is whom we look at then */
+        int r = watch_leader(session, -ENOPROTOOPT); /* first: who is watched is whom we look at then */
 
         if (r >= 0)
                 r = read_began(session->leader, &began);

@@ -54,9 +54,10 @@ KB_DEFINE_CLEANUP(struct kb_sessions, kb_sessions_free);
 int kb_sessions_restore(struct kb_sessions *s) _must_check_;
 
 /*
- * Counts a session in: copies what `is` says and makes a handle. pidfd: of the leader if the caller has it,
- * else -1; stays the caller's. 0; -EBUSY when there are too many; -ESRCH when the leader is gone; -ENOMEM,
- * or why its file cannot be written.
+ * Counts a session in: copies what `is` says and makes a handle. pidfd: of the leader, or why there is none,
+ * as struct kb_peer has it: -ENOPROTOOPT, and it is found by its pid; else it is gone. Stays the caller's.
+ * 0; -EBUSY when there are too many; -ESRCH when the leader is gone; -ENOMEM, or why its file cannot be
+ * written.
  */
 int kb_session_open(struct kb_sessions *s, const struct kb_session *is, int pidfd,
                     const struct kb_session **ret) _must_check_;

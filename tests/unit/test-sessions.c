@@ -112,7 +112,7 @@ static const struct kb_session *open_one(struct fixture *f, const char *user, pi
         const struct kb_session *session;
 
         snprintf(is.user, sizeof(is.user), "%s", user);
-        assert_ok(kb_session_open(f->sessions, &is, -1, &session));
+        assert_ok(kb_session_open(f->sessions, &is, -ENOPROTOOPT, &session));
         return session;
 }
 
@@ -162,7 +162,7 @@ static void sessions_outlive_a_restart(void **state)
         const struct kb_session *session;
         char handle[KB_HANDLE_SIZE];
 
-        assert_ok(kb_session_open(f->sessions, &is, -1, &session));
+        assert_ok(kb_session_open(f->sessions, &is, -ENOPROTOOPT, &session));
         memcpy(handle, session->handle, sizeof(handle));
         begin_anew(f);
         assert_int_equal(f->ended, 0);
@@ -270,7 +270,7 @@ static void a_session_that_cannot_be_written_is_refused(void **state)
         const struct kb_session *session;
 
         assert_ok(nftw(in_folder("sessions"), test_folder_remove_one, 16, FTW_DEPTH | FTW_PHYS));
-        assert_int_equal(kb_session_open(f->sessions, &is, -1, &session), -ENOENT);
+        assert_int_equal(kb_session_open(f->sessions, &is, -ENOPROTOOPT, &session), -ENOENT);
         assert_int_equal(count(f, "ana"), 0);
         assert_ok(mkdir(in_folder("sessions"), 0700));
 }
@@ -285,8 +285,22 @@ static void a_leader_that_is_gone_already_opens_nothing(void **state)
         if (is.leader == 0)
                 _exit(0);
         assert_int_equal(waitpid(is.leader, NULL, 0), is.leader);
-        assert_int_equal(kb_session_open(f->sessions, &is, -1, &session), -ESRCH);
+        assert_int_equal(kb_session_open(f->sessions, &is, -ENOPROTOOPT, &session), -ESRCH);
         assert_int_equal(count(f, "ana"), 0);
+}
+
+/* The kernel says so of the peer itself, whoever has its pid by now. */
+static void a_leader_that_the_kernel_says_is_gone_opens_nothing(void **state)
+{
+        static const int pidfds[] = {-ESRCH, -EINVAL, -ENODATA};
+        struct fixture *f = *state;
+        struct kb_session is = {.user = "ana", .leader = getpid()};
+        const struct kb_session *session;
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(pidfds); i++)
+                assert_int_equal(kb_session_open(f->sessions, &is, pidfds[i], &session), -ESRCH);
+        assert_int_equal(count(f, "ana"), 0);
+        assert_int_equal(count_files(), 0);
 }
 
 static void too_many_sessions_are_refused(void **state)
@@ -297,7 +311,7 @@ static void too_many_sessions_are_refused(void **state)
         unsigned n = 0;
         int r;
 
-        while ((r = kb_session_open(f->sessions, &is, -1, &session)) == 0)
+        while ((r = kb_session_open(f->sessions, &is, -ENOPROTOOPT, &session)) == 0)
                 n++;
         assert_true(r == -EBUSY || r == -EMFILE); /* whatever comes first */
         assert_true(n <= KB_SESSIONS_MAX);
@@ -311,6 +325,7 @@ int main(void)
                 TEST(each_session_is_counted_by_itself),
                 TEST(a_leader_that_is_killed_is_counted_out),
                 TEST(a_leader_that_is_gone_already_opens_nothing),
+                TEST(a_leader_that_the_kernel_says_is_gone_opens_nothing),
                 TEST(sessions_outlive_a_restart),
                 TEST(what_ended_meanwhile_is_counted_out_at_the_start),
                 TEST(a_pid_that_was_used_again_is_no_leader),

@@ -435,7 +435,7 @@ static void begin_login(struct login *l, const char *user, const char *service, 
         *l = (struct login){0};
         snprintf(is.user, sizeof(is.user), "%s", user);
         snprintf(is.service, sizeof(is.service), "%s", service);
-        assert_ok(kb_session_open(broker.sessions, &is, -1, &l->session));
+        assert_ok(kb_session_open(broker.sessions, &is, -ENOPROTOOPT, &l->session));
         kb_user_grants_ask(broker.user_grants, kb_directory_person(directory, user), service, "r1", on_login,
                            l);
 }
@@ -951,7 +951,7 @@ static void without_memory_a_login_goes_on_with_what_there_is(void **state)
                 int r;
 
                 countdown = nth;
-                r = kb_session_open(broker.sessions, &is, -1, &l.session);
+                r = kb_session_open(broker.sessions, &is, -ENOPROTOOPT, &l.session);
                 if (r >= 0)
                         kb_user_grants_ask(broker.user_grants, kb_directory_person(directory, "ana"), "sshd",
                                            "r1", on_login, &l);

@@ -23,8 +23,7 @@ void cli_admin_done(struct cli_admin *a)
         kb_list_builder_done(&a->fields);
 }
 
-/* People, groups and rules live in the store of the directory; the rest where credentials come from. */
-static int choose_store(struct cli *cli, const char *object, char **ret)
+int cli_choose_store(struct cli *cli, const char *object, char **ret)
 {
         _cleanup_(kb_config_freep) struct kb_config *config = NULL;
         bool directory =
@@ -57,7 +56,7 @@ int cli_admin_ask(struct cli *cli, struct cli_admin *a, struct kb_call *call, st
 {
         _cleanup_free_ char *chosen = NULL;
         struct kb_admin_reply reply;
-        int r = a->store ? 0 : choose_store(cli, a->object, &chosen);
+        int r = a->store ? 0 : cli_choose_store(cli, a->object, &chosen);
 
         if (r != 0)
                 return r;

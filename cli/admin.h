@@ -25,6 +25,12 @@ struct cli_admin cli_admin_init(const char *object, const char *action, const ch
 void cli_admin_done(struct cli_admin *a);
 #define _cleanup_admin_ _cleanup_(cli_admin_done)
 
+/*
+ * The one that --store=, or keybearer.conf, says: people, groups and rules live in the store of the
+ * directory; the rest where credentials come from. A new string; 0, or an exit status.
+ */
+int cli_choose_store(struct cli *cli, const char *object, char **ret);
+
 /* Asks; *ret_rows points into call, which the caller releases in any case. 0, or an exit status. */
 int cli_admin_ask(struct cli *cli, struct cli_admin *a, struct kb_call *call, struct kb_list *ret_rows);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/doctor.h"
+#include "cli/root_key.h"
 #include "cli/spawn.h"
 #include "common/client.h"
 #include "common/clock.h"
@@ -146,6 +147,19 @@ char *doctor_kept_is_lost(const struct doctor *d, const struct doctor_check *che
 
 /* --- the store --- */
 
+/* One that opens by hand only needs no `keybearer setup`. False also when it does not say. */
+static bool opens_by_hand_only(const char *store)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_admin);
+        struct kb_admin_reply reply;
+
+        kb_admin_request_put(
+                &call.request,
+                &(struct kb_admin_request){.store = store, .object = "seal", .action = "list", .name = ""});
+        return kb_call_run(&call, KB_ROOT_SOCKET, soon()) == 0 && call.status == KB_E_OK &&
+               kb_admin_reply_get(call.reply.body, &reply) == 0 && !cli_root_key_is_lost(reply.rows);
+}
+
 /* Its own file may be what keeps it shut; then somebody has to open it by hand, once. */
 static void cure_of_shut(const char *store, struct doctor_cure *cure)
 {
@@ -156,6 +170,8 @@ static void cure_of_shut(const char *store, struct doctor_cure *cure)
                 cure->command =
                         ASIDE "systemctl restart keybearer-store-local.service && keybearer seal unseal "
                               "&& keybearer setup";
+        } else if (access(path, F_OK) < 0 && opens_by_hand_only(store)) {
+                cure->command = "keybearer seal unseal";
         } else if (access(path, F_OK) < 0) {
                 cure->command = "systemctl start keybearer-store-local.socket; keybearer seal unseal && "
                                 "keybearer setup";

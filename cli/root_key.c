@@ -60,6 +60,27 @@ int cli_keep_root_key(const struct cli *cli, struct kb_span credential, const ch
         return r;
 }
 
+static bool has_slot(struct kb_list slots, bool of_systemd)
+{
+        struct kb_list slot;
+        const char *kind;
+
+        while (cli_admin_next_row(&slots, &slot))
+                if (kb_list_find_string(slot, "kind", &kind) && (strcmp(kind, "systemd") == 0) == of_systemd)
+                        return true;
+        return false;
+}
+
+bool cli_opens_by_hand(struct kb_list slots)
+{
+        return has_slot(slots, false);
+}
+
+bool cli_root_key_is_lost(struct kb_list slots)
+{
+        return has_slot(slots, true) || !cli_opens_by_hand(slots);
+}
+
 int cli_make_root_key(struct cli *cli, const char **ret_holder)
 {
         _cleanup_free_ char *name =

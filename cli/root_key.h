@@ -19,5 +19,14 @@
  */
 int cli_keep_root_key(const struct cli *cli, struct kb_span credential, const char **ret_holder);
 
+/* Of the rows of `seal list`: whether a slot opens with what a person knows or has. */
+bool cli_opens_by_hand(struct kb_list slots);
+
+/*
+ * Of the same rows, when there is no CLI_ROOT_KEY_FILE: whether it is missing. Who removed the slot too
+ * wants a store that only a person opens, and making another file would undo that.
+ */
+bool cli_root_key_is_lost(struct kb_list slots);
+
 /* Adds a slot of kind systemd to the local store, named after this moment, and keeps its secret. */
 int cli_make_root_key(struct cli *cli, const char **ret_holder);

@@ -284,18 +284,6 @@ static int made_store(struct setup *s, struct kb_list rows)
         return take_slots(s, rows);
 }
 
-/* Whether a slot opens with what a person knows or has. */
-static bool opens_by_hand(struct kb_list rows)
-{
-        struct kb_list slot;
-        const char *kind;
-
-        while (cli_admin_next_row(&rows, &slot))
-                if (kb_list_find_string(slot, "kind", &kind) && strcmp(kind, "systemd") != 0)
-                        return true;
-        return false;
-}
-
 /*
  * The store was made, and its answer was lost on the way (a crash, a disk that is full): nobody has its
  * secrets. One that nobody can open any more is made again, if it holds nothing. One that still runs knows
@@ -324,9 +312,9 @@ static int make_store(struct setup *s)
         int r;
 
         if (try_store("seal", "list", "", &call, &rows)) {
-                if (access(CLI_ROOT_KEY_FILE, F_OK) < 0)
+                if (access(CLI_ROOT_KEY_FILE, F_OK) < 0 && cli_root_key_is_lost(rows))
                         return mend_store(s);
-                return opens_by_hand(rows) ? 0 : add_recovery_slot(s);
+                return cli_opens_by_hand(rows) ? 0 : add_recovery_slot(s);
         }
         r = ask_store(s, &init, "store", "init", "", NULL, &rows);
         return r != 0 ? r : made_store(s, rows);

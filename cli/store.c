@@ -142,9 +142,8 @@ static bool is_sealed_at_start(struct kb_list rows)
  * The backup of another store: the root key that this host keeps is for the one before it, and opens nothing
  * any more. It goes first, so that `keybearer setup` sees that one is missing should the new one fail.
  */
-static int open_at_start(struct cli *cli)
+static int renew_root_key(struct cli *cli, const char *path)
 {
-        _cleanup_free_ char *path = cli_path(cli, CLI_ROOT_KEY_FILE);
         const char *holder = "";
         int r = cli_file_remove(path);
 
@@ -159,6 +158,22 @@ static int open_at_start(struct cli *cli)
                 return r;
         }
         return cli_done(cli, "%s is the store now; a new slot opens it with %s", cli->arguments[0], holder);
+}
+
+/* The file is the local store's. Without one it is opened by hand at each start, and goes on so. */
+static int open_at_start(struct cli *cli)
+{
+        _cleanup_free_ char *path = cli_path(cli, CLI_ROOT_KEY_FILE), *store = NULL;
+        int r = cli_choose_store(cli, "store", &store);
+
+        if (r != 0)
+                return r;
+        if (strcmp(store, "local") == 0 && access(path, F_OK) == 0)
+                return renew_root_key(cli, path);
+        return cli_done(cli,
+                        "%s is the store now; after its next start it has to be opened by hand: "
+                        "keybearer seal unseal --store=%s",
+                        cli->arguments[0], store);
 }
 
 int cli_run_store_restore(struct cli *cli)

@@ -455,6 +455,20 @@ class Stores(Cli):
         file.write_bytes(b"")
         self.bad(2, "is empty", "store", "restore", str(file))
 
+    def test_a_restore_leaves_what_opens_stores_as_it_was(self) -> None:
+        sealed = {"rows": [[("opens-at-start", b"no")]]}
+        broker = self.broker(admin=lambda request: sealed if request["action"] == "restore" else
+                             (1, "no") if request["object"] == "seal" else {"rows": []})
+        file = self.write("backup", "x")
+        self.assertIn("opened by hand", self.good("store", "restore", str(file)))
+        key = self.write("etc/credstore.encrypted/keybearer-store-local.root-key", "local's")
+        self.assertIn("seal unseal --store=other", self.good("store", "restore", "--store=other", str(file)))
+        self.assertTrue(key.exists())
+        self.assertNotIn("seal", [request["object"] for _, request in broker.asked])
+        self.run_it("store", "restore", str(file))
+        self.assertFalse(key.exists())
+        self.assertIn("seal", [request["object"] for _, request in broker.asked])
+
 
 class Secrets(Cli):
     def fields(self, broker: Broker) -> list[tuple[str, bytes]]:

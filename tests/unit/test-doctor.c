@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "cli/doctor.h"
+#include "cli/root_key.h"
 #include "directory/nss_file.h"
 #include "directory/nss_publish.h"
 #include "tests/unit/folder.h"
@@ -163,6 +164,43 @@ static void a_file_of_names_that_is_missing_or_damaged_is_found(void **state)
         }
 }
 
+/* --- what opens the store --- */
+
+static void add_slot(struct kb_list_builder *rows, const char *kind)
+{
+        _cleanup_list_ struct kb_list_builder row = kb_list_builder_init(256);
+        _cleanup_writer_ struct kb_writer w = kb_writer_init(256);
+
+        kb_list_add_text(&row, "slot", "x");
+        kb_list_add_text(&row, "kind", kind);
+        kb_write_list(&w, kb_list_built(&row), UINT32_MAX - 1);
+        assert_ok(kb_writer_end(&w));
+        kb_list_add(rows, KB_SPAN(w.data, w.size));
+}
+
+static void a_store_that_people_open_misses_no_file(void **state)
+{
+        static const struct {
+                const char *kinds[3];
+                bool lost;
+        } table[] = {
+                {{"systemd", "recovery"}, true},
+                {{"passphrase", "systemd"}, true},
+                {{"systemd"}, true},
+                {{NULL}, true},
+                {{"passphrase"}, false},
+                {{"recovery", "passphrase"}, false},
+        };
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(table); i++) {
+                _cleanup_list_ struct kb_list_builder rows = kb_list_builder_init(1024);
+
+                for (size_t j = 0; table[i].kinds[j]; j++)
+                        add_slot(&rows, table[i].kinds[j]);
+                assert_int_equal(cli_root_key_is_lost(kb_list_built(&rows)), table[i].lost);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -171,6 +209,7 @@ int main(void)
                 cmocka_unit_test(the_switch_names_us_behind_files),
                 cmocka_unit_test(a_line_is_mended_without_moving_anybody_else),
                 cmocka_unit_test(a_file_of_names_that_is_missing_or_damaged_is_found),
+                cmocka_unit_test(a_store_that_people_open_misses_no_file),
         };
 
         return cmocka_run_group_tests_name("doctor", tests, test_folder_make, test_folder_remove);

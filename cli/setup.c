@@ -4,7 +4,6 @@
  * be run again at any time. What must be kept off this host is shown as soon as it is made, once. With
  * --json it comes in the one object at the end.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -108,19 +107,8 @@ static int make_folders(struct setup *s)
 /* The log is as new as its key: nothing stands in it. Without the broker, which may be writing already. */
 static void unmake_log(void)
 {
-        struct dirent **entries = NULL;
-        int n = cli_systemctl("is-active", "keybearerd.service") == 0
-                        ? 0
-                        : scandir(LOG_FOLDER, &entries, NULL, NULL);
-
-        for (int i = 0; i < n; i++) {
-                _cleanup_free_ struct dirent *entry = entries[i];
-                _cleanup_free_ char *path = cli_format(LOG_FOLDER "/%s", entry->d_name);
-
-                if (entry->d_type == DT_REG)
-                        unlink(path);
-        }
-        free(entries);
+        if (cli_systemctl("is-active", "keybearerd.service") != 0)
+                (void)kb_log_unmake(LOG_FOLDER); /* what stays is a log whose first key nobody has */
 }
 
 static int make_log(struct setup *s)
@@ -130,6 +118,10 @@ static int make_log(struct setup *s)
 
         if (r == -EEXIST)
                 return 0;
+        if (r == -ENODATA)
+                return cli_fail(s->cli, KB_E_NO_RECORD,
+                                "there are records in " LOG_FOLDER ", but its file `identity` is missing: "
+                                "put it back, or move the folder away and run `keybearer setup` again");
         if (r < 0)
                 return cli_fail(s->cli, KB_E_NO_RECORD, "no log can be made in " LOG_FOLDER ": %s",
                                 strerror(-r));

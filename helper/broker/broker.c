@@ -144,6 +144,10 @@ static int open_log(struct kb_broker *broker)
 
         if (r == -ENOENT)
                 kb_process_log(LOG_ERR, "there is no log in " LOG_DIR "; make one: keybearer setup");
+        else if (r == -ENODATA)
+                kb_process_log(LOG_ERR, "there are records in " LOG_DIR ", but its file `identity` is "
+                                        "missing: put it back, or move the folder away and make a new "
+                                        "log: keybearer setup");
         else if (r == -EBADMSG)
                 kb_process_log(LOG_ERR,
                                "the log is damaged: file %llu, byte %llu; see what it proves: keybearer "

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -400,6 +401,55 @@ static int resume(struct kb_commit *c, uint64_t now, struct kb_log_recovered *re
         return r;
 }
 
+/* Whether the file holds one whole record and nothing else: what a log begins with. */
+static int holds_one_record(int dir_fd, uint64_t first)
+{
+        _cleanup_close_ int fd = kb_log_file_open(dir_fd, first, O_RDONLY);
+        _cleanup_scan_ struct kb_scan scan = {};
+        struct kb_record record;
+        struct kb_span whole;
+        struct stat st;
+        int r;
+
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        r = kb_scan_init(&scan, fd, 0);
+        if (r == 0)
+                r = kb_scan_next(&scan, &record, &whole);
+        if (r < 0)
+                return r == -ENODATA || r == -EBADMSG ? 0 : r;
+        return r > 0 && whole.size == (uint64_t)st.st_size;
+}
+
+/* 1 when there are more records than kb_log_create() makes, whoever wrote them; else 0, or a negative errno.
+ */
+static int holds_records(int dir_fd)
+{
+        _cleanup_log_files_ struct kb_log_files files = {};
+        int r = kb_log_files_list(dir_fd, &files);
+
+        if (r < 0 || files.n == 0)
+                return r;
+        if (files.n > 1 || files.first[0] != 1)
+                return 1;
+        r = holds_one_record(dir_fd, 1);
+        return r < 0 ? r : r == 0;
+}
+
+/* The same error for all who find no identity: whether a log can be made there. */
+static int load_identity(int dir_fd, struct kb_log_identity *ret)
+{
+        int r = kb_log_identity_load(dir_fd, ret);
+
+        if (r == -ENOENT) {
+                r = holds_records(dir_fd);
+                r = r < 0 ? r : r > 0 ? -ENODATA : -ENOENT;
+        }
+        return r;
+}
+
 int kb_commit_open(struct kb_commit *ret, const char *dir, const struct kb_log_options *options,
                    uint64_t now, struct kb_log_recovered *ret_recovered, struct kb_log_damage *ret_damage)
 {
@@ -411,7 +461,7 @@ int kb_commit_open(struct kb_commit *ret, const char *dir, const struct kb_log_o
         c.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (c.dir_fd < 0)
                 return -errno;
-        r = kb_log_identity_load(c.dir_fd, &c.identity);
+        r = load_identity(c.dir_fd, &c.identity);
         if (r == 0)
                 r = lock(&c);
         if (r < 0)
@@ -446,7 +496,7 @@ int kb_log_create(const char *dir, uint64_t now, char ret_first_key[KB_FIRST_KEY
         dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (dir_fd < 0)
                 return -errno;
-        r = kb_log_identity_load(dir_fd, &identity);
+        r = load_identity(dir_fd, &identity);
         if (r != -ENOENT)
                 return r < 0 ? r : -EEXIST;
         r = kb_log_identity_make(&identity);
@@ -463,4 +513,25 @@ int kb_log_create(const char *dir, uint64_t now, char ret_first_key[KB_FIRST_KEY
                 kb_first_key_format(identity.id, &key, ret_first_key);
         kb_wipe(&key, sizeof(key));
         return r;
+}
+
+int kb_log_unmake(const char *dir)
+{
+        _cleanup_close_ int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        char first[KB_LOG_NAME_MAX];
+        int r;
+
+        if (dir_fd < 0)
+                return -errno;
+        r = holds_records(dir_fd);
+        if (r != 0)
+                return r < 0 ? r : -EEXIST;
+        kb_log_file_name(1, first);
+        for (size_t i = 0; i < 3; i++) { /* identity first: without it the rest counts as not yet made */
+                const char *name = (const char *[]){"identity", first, "key"}[i];
+
+                if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
+                        return -errno;
+        }
+        return 0;
 }

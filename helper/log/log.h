@@ -36,14 +36,22 @@ struct kb_log_options {
 
 /*
  * Makes a log in an existing, empty folder: 0, and the line that a person keeps off this host (see
- * anchor.h). It is written nowhere. -EEXIST when there is one, another negative errno.
+ * anchor.h). It is written nowhere. -EEXIST when there is one, -ENODATA as kb_log_open(), another negative
+ * errno. What a call that was killed has left is replaced.
  */
 int kb_log_create(const char *dir, uint64_t now, char ret_first_key[KB_FIRST_KEY_MAX]);
+
+/*
+ * Takes away what kb_log_create() made, and no other file: 0; -EEXIST when more was written since, and then
+ * all stays; another negative errno. Nobody may have it open.
+ */
+int kb_log_unmake(const char *dir);
 
 /*
  * Opens it for writing and starts the thread. The first record says so, and what was recovered.
  *
  *   -ENOENT   there is no log: `keybearer setup` makes it
+ *   -ENODATA  records are there, but the file `identity` is not: nothing of ours takes it away
  *   -EBUSY    another process writes it
  *   -EBADMSG  damaged before its end; *ret_damage says where. options.start_over goes on beside it
  *   -ENOKEY   the key of the anchors is missing, or older than the log

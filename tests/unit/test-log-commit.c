@@ -72,6 +72,66 @@ static void a_log_is_made_once_and_its_first_key_is_told_once(void **state)
         assert_int_equal(check_chain(), 1);
 }
 
+static void remove_file(const char *name)
+{
+        char path[512];
+
+        snprintf(path, sizeof(path), "%s/%s", log_folder, name);
+        assert_ok(unlink(path));
+}
+
+static void records_without_identity_are_not_replaced(void **state)
+{
+        static uint8_t before[ENOUGH], after[ENOUGH];
+        char again[KB_FIRST_KEY_MAX];
+        struct kb_commit c;
+        size_t size;
+
+        fresh_log();
+        assert_ok(commit_open(&c, &(struct kb_log_options){}));
+        write_some(&c, 3);
+        kb_commit_done(&c);
+        remove_file("identity");
+        size = slurp(log_file(1), before, sizeof(before));
+        assert_int_equal(kb_log_create(log_folder, T0, again), -ENODATA);
+        assert_int_equal(commit_open(&c, &(struct kb_log_options){}), -ENODATA);
+        assert_int_equal(kb_log_unmake(log_folder), -EEXIST);
+        assert_int_equal(slurp(log_file(1), after, sizeof(after)), size);
+        assert_memory_equal(before, after, size);
+        spit(log_file(1), (const uint8_t *)"garbage", 7);
+        assert_int_equal(kb_log_create(log_folder, T0, again), -ENODATA);
+        assert_ok(rename(log_file(1), in_folder("away")));
+        spit(log_file(7), before, size); /* older ones were removed */
+        assert_int_equal(kb_log_create(log_folder, T0, again), -ENODATA);
+}
+
+static void what_a_killed_create_leaves_is_replaced(void **state)
+{
+        char again[KB_FIRST_KEY_MAX];
+        struct kb_commit c;
+
+        fresh_log();
+        remove_file("identity");
+        assert_int_equal(commit_open(&c, &(struct kb_log_options){}), -ENOENT);
+        assert_ok(kb_log_create(log_folder, T0, again));
+        assert_string_not_equal(again, log_first_key);
+        assert_int_equal(check_chain(), 1);
+}
+
+static void a_log_is_unmade_and_files_of_others_stay(void **state)
+{
+        char note[512];
+
+        fresh_log();
+        snprintf(note, sizeof(note), "%s/note", log_folder);
+        spit(note, (const uint8_t *)"x", 1);
+        assert_ok(kb_log_unmake(log_folder));
+        assert_int_equal(access(log_file(1), F_OK), -1);
+        assert_ok(access(note, F_OK));
+        assert_ok(kb_log_create(log_folder, T0, log_first_key));
+        assert_int_equal(kb_log_unmake("/nonexistent"), -ENOENT);
+}
+
 static void one_commit_is_one_sync_for_all_in_it(void **state)
 {
         struct kb_log_entry entries[20] = {}, *pointers[20];
@@ -532,6 +592,9 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_log_is_made_once_and_its_first_key_is_told_once),
+                cmocka_unit_test(records_without_identity_are_not_replaced),
+                cmocka_unit_test(what_a_killed_create_leaves_is_replaced),
+                cmocka_unit_test(a_log_is_unmade_and_files_of_others_stay),
                 cmocka_unit_test(one_commit_is_one_sync_for_all_in_it),
                 cmocka_unit_test(only_one_process_writes),
                 cmocka_unit_test(a_tail_torn_at_any_byte_is_cut_and_nothing_more),

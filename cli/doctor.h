@@ -75,6 +75,8 @@ char *doctor_is_silent(const struct doctor *d, const struct doctor_check *check,
 char *doctor_is_another_version(const struct doctor *d, const struct doctor_check *check,
                                 struct doctor_cure *cure);
 char *doctor_fact_speaks(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure);
+char *doctor_directory_speaks(const struct doctor *d, const struct doctor_check *check,
+                              struct doctor_cure *cure);
 char *doctor_fact_is_zero(const struct doctor *d, const struct doctor_check *check,
                           struct doctor_cure *cure);
 char *doctor_came_in_by_code(const struct doctor *d, const struct doctor_check *check,
@@ -90,6 +92,10 @@ char *doctor_key_is_newer(const struct doctor *d, const struct doctor_check *che
 char *doctor_kept_is_lost(const struct doctor *d, const struct doctor_check *check,
                           struct doctor_cure *cure);
 char *doctor_grant_fails(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure);
+
+/* For the tests: what mends the directory, by where the root key is kept; and what a kept file has lost. */
+void doctor_cure_directory(const char *root_key, struct doctor_cure *cure);
+char *doctor_tell_kept(const char *path, bool key_is_newer, struct doctor_cure *cure);
 
 /* --- the judgements that look at text alone, for the tests: doctor_text.c --- */
 

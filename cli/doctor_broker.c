@@ -54,6 +54,20 @@ char *doctor_fact_speaks(const struct doctor *d, const struct doctor_check *chec
         return !text || !*text || strcmp(text, "0") == 0 ? NULL : cli_format("%s: %s", check->about, text);
 }
 
+/* A store that only a person opens stays open: a restart would seal it, and nothing be mended by that. */
+void doctor_cure_directory(const char *root_key, struct doctor_cure *cure)
+{
+        if (access(root_key, F_OK) == 0)
+                cure->command = "systemctl restart keybearer-store-local keybearerd";
+}
+
+char *doctor_directory_speaks(const struct doctor *d, const struct doctor_check *check,
+                              struct doctor_cure *cure)
+{
+        doctor_cure_directory(CLI_ROOT_KEY_FILE, cure);
+        return doctor_fact_speaks(d, check, cure);
+}
+
 /* about: a fact that is "0" when something is missing. */
 char *doctor_fact_is_zero(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
 {
@@ -123,6 +137,16 @@ char *doctor_key_is_newer(const struct doctor *d, const struct doctor_check *che
         return cli_format("%s has changed since keybearerd was started", HOST_KEY);
 }
 
+/* Which of the two it was can be told only while keybearerd runs with the key before. */
+char *doctor_tell_kept(const char *path, bool key_is_newer, struct doctor_cure *cure)
+{
+        cure->about = cli_format("%s", path);
+        cure->then = "Without it the store can no longer be proven to be the newest: look whether what it "
+                     "holds is what you expect, and not an older copy.";
+        return key_is_newer ? cli_format("%s was encrypted to another key of this host", path)
+                            : cli_format("%s is damaged, or the key that it was encrypted to is gone", path);
+}
+
 /* Each store's, as the broker names them. */
 char *doctor_kept_is_lost(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
 {
@@ -131,7 +155,7 @@ char *doctor_kept_is_lost(const struct doctor *d, const struct doctor_check *che
         const char *name;
 
         while (d->answers && kb_list_next_pair(&facts, &name, &value)) {
-                _cleanup_free_ char *kept = NULL, *path = NULL;
+                _cleanup_free_ char *kept = NULL, *path = NULL, *newer = NULL;
 
                 if (strncmp(name, "store.", 6) != 0)
                         continue;
@@ -139,8 +163,8 @@ char *doctor_kept_is_lost(const struct doctor *d, const struct doctor_check *che
                 path = cli_format("%s/%s", check->about, name + 6);
                 if (opens(kept, path))
                         continue;
-                cure->about = take_ptr(path);
-                return cli_format("%s was encrypted to another key of this host", cure->about);
+                newer = doctor_key_is_newer(d, check, cure);
+                return doctor_tell_kept(path, newer != NULL, cure);
         }
         return NULL;
 }

@@ -201,6 +201,31 @@ static void a_store_that_people_open_misses_no_file(void **state)
         }
 }
 
+static void a_store_that_people_open_is_not_restarted(void **state)
+{
+        struct doctor_cure cure = {.command = "the row's"};
+
+        doctor_cure_directory(in_folder("root-key"), &cure);
+        assert_string_equal(cure.command, "the row's");
+        close(open(in_folder("root-key"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+        doctor_cure_directory(in_folder("root-key"), &cure);
+        assert_non_null(strstr(cure.command, "keybearer-store-local"));
+}
+
+static void another_key_is_blamed_only_when_it_is_known(void **state)
+{
+        for (int newer = 0; newer < 2; newer++) {
+                struct doctor_cure cure = {.command = "the row's"};
+                _cleanup_free_ char *cause = doctor_tell_kept("/keep/x", newer, &cure);
+
+                assert_int_equal(strstr(cause, "another key") != NULL, newer);
+                assert_int_equal(strstr(cause, "damaged") != NULL, !newer);
+                assert_non_null(strstr(cure.then, "no longer be proven to be the newest"));
+                assert_string_equal(cure.about, "/keep/x");
+                free(cure.about);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -210,6 +235,8 @@ int main(void)
                 cmocka_unit_test(a_line_is_mended_without_moving_anybody_else),
                 cmocka_unit_test(a_file_of_names_that_is_missing_or_damaged_is_found),
                 cmocka_unit_test(a_store_that_people_open_misses_no_file),
+                cmocka_unit_test(a_store_that_people_open_is_not_restarted),
+                cmocka_unit_test(another_key_is_blamed_only_when_it_is_known),
         };
 
         return cmocka_run_group_tests_name("doctor", tests, test_folder_make, test_folder_remove);

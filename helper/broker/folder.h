@@ -23,8 +23,8 @@ KB_DEFINE_CLEANUP(struct kb_folder, kb_folder_free);
 void kb_folder_add(struct kb_folder *folder, const struct kb_held *held);
 
 /*
- * kb_publish() of all that. -E2BIG: more files than a folder may have; -ENODATA: a secret that would be
- * empty as a whole, which no consumer shall find.
+ * kb_publish() of all that; uid may be KB_PUBLISH_FOR_GROUP. -E2BIG: more files than a folder may have;
+ * -ENODATA: a secret that would be empty as a whole, which no consumer shall find.
  */
 int kb_folder_publish(const struct kb_folder *folder, int base_fd, const char *name, uid_t uid, gid_t gid)
         _must_check_;

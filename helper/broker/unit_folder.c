@@ -78,6 +78,13 @@ static void collect(struct kb_held *held, void *userdata)
         c->n++;
 }
 
+/* Of DynamicUser= (systemd's UIDS-GIDS.md). Groups with other numbers can have members, by whatever name
+ * service, who are not to read what the user has. */
+static bool is_private(uid_t uid, gid_t gid)
+{
+        return uid == gid && uid >= 61184 && uid <= 65519;
+}
+
 static int write_folder(struct kb_broker *broker, const char *unit, const char *invocation, uid_t uid,
                         gid_t gid)
 {
@@ -93,7 +100,8 @@ static int write_folder(struct kb_broker *broker, const char *unit, const char *
                 return -ESTALE;
         r = find_kept(broker, unit, &kept);
         if (r >= 0)
-                r = kb_folder_publish_beside(folder, broker->units_fd, unit, uid, gid,
+                r = kb_folder_publish_beside(folder, broker->units_fd, unit,
+                                             is_private(uid, gid) ? KB_PUBLISH_FOR_GROUP : uid, gid,
                                              (struct kb_publish_keep){kept.numbers, kept.n});
         free(kept.numbers);
         return r;

@@ -35,7 +35,7 @@ static void collect(struct kb_held *held, void *userdata)
                 kb_folder_add(c->folder, held);
 }
 
-/* The private group of a person has the number of the person. */
+/* The private group of a person has the number of the person, so that the files need not be theirs. */
 static int update(struct kb_broker *broker, const char *user, const char *uid)
 {
         _cleanup_(kb_folder_freep) struct kb_folder *folder = kb_folder_new();
@@ -51,7 +51,7 @@ static int update(struct kb_broker *broker, const char *user, const char *uid)
         id = strtoul(uid, &end, 10);
         if (id == 0 || id > UINT32_MAX || *end)
                 return -EINVAL;
-        return kb_folder_publish(folder, broker->users_fd, uid, (uid_t)id, (gid_t)id);
+        return kb_folder_publish(folder, broker->users_fd, uid, KB_PUBLISH_FOR_GROUP, (gid_t)id);
 }
 
 int kb_user_folder_update(struct kb_broker *broker, const char *user, const char *uid)

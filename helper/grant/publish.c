@@ -148,6 +148,7 @@ static int remove_others(int fd, const char *current, const char *before, struct
 
 /* --- writing --- */
 
+/* The owner of a file may make it writable, and a ramfs has no size. */
 static int write_file(int folder, const struct kb_publish_file *file, uid_t uid, gid_t gid)
 {
         _cleanup_close_ int fd = -1;
@@ -161,7 +162,7 @@ static int write_file(int folder, const struct kb_publish_file *file, uid_t uid,
         r = kb_file_write_all(fd, file->value);
         if (r < 0)
                 return r;
-        if (fchmod(fd, 0400) < 0 || fchown(fd, uid, gid) < 0)
+        if (fchmod(fd, uid == KB_PUBLISH_FOR_GROUP ? 0440 : 0400) < 0 || fchown(fd, uid, gid) < 0)
                 return -errno;
         return close(take_fd(fd)) < 0 ? -errno : 0;
 }

@@ -10,9 +10,11 @@
  *   BASE/NAME/current -> 8        swapped by one rename: all of the old or all of the new
  *
  * All folders are root's, so a consumer cannot put anything into them. BASE/NAME is 0755, for inotify(7);
- * the numbered ones are 0750 with the consumer's group; the files in them are the consumer's, 0400. BASE is
- * an open folder that only root can write to. No link in it is followed, and a folder is taken back into
- * root's hands before it is removed. That needs CAP_CHOWN and CAP_FOWNER, and nothing else.
+ * the numbered ones are 0750 with the consumer's group. With KB_PUBLISH_FOR_GROUP the files in them are
+ * root's with that group, 0440: nobody can make them writable, and fill memory through them. It is for a
+ * group that nobody else is in. Else the files are the consumer's, 0400. BASE is an open folder that only
+ * root can write to. No link in it is followed, and a folder is taken back into root's hands before it is
+ * removed. That needs CAP_CHOWN and CAP_FOWNER, and nothing else.
  *
  * Nothing is synced to disk: BASE is memory, and gone with the host.
  */
@@ -33,6 +35,8 @@ struct kb_publish_file {
         bool carried;
         unsigned long long from; /* the number of that folder; 0: the current one, if there is any */
 };
+
+#define KB_PUBLISH_FOR_GROUP ((uid_t)-1) /* for fchown(2): the owner stays root */
 
 /*
  * Makes these the current files of NAME, owned by uid and gid, whoever owned those before. The values before

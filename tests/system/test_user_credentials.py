@@ -121,14 +121,15 @@ def host(built: Machine) -> Iterator[Machine]:
 
 
 def test_it_is_there_when_the_shell_is_and_nobody_elses(host: Machine) -> None:
-    """Both credentials, of one grant each, in files of ana's own; bea cannot even see their names."""
+    """Both credentials, of one grant each, in files for ana alone, who cannot write to them; bea cannot even see their names."""
     with Session(host) as ana, Session(host, "bea") as bea:
         assert ana.folder == CURRENT and bea.folder == ""
         assert ana.types(f"cd {CURRENT}; cat db.username db.password") == "ana_dbhard to guess"
         assert json.loads(ana.types(f"cat {CURRENT}/db")) == {"username": "ana_db", "password": "hard to guess"}
         assert "BEGIN CERTIFICATE" in ana.types(f"cat {CURRENT}/cert.certificate")
-        files = ana.types(f"stat -c '%a %U' {CURRENT}/*").splitlines()
-        assert len(files) >= 6 and set(files) == {"400 ana"}
+        files = ana.types(f"stat -c '%a %U %G' {CURRENT}/*").splitlines()
+        assert len(files) >= 6 and set(files) == {"440 root ana"}
+        assert "not permitted" in ana.types(f"chmod 600 {CURRENT}/db")
         assert "denied" in ana.types(f"touch {CURRENT}/mine") and "denied" in ana.types(f"rm -f {CURRENT}/db")
         for path in (f"{CURRENT}/", f"{CURRENT}/db.password", "/run/keybearer/users/"):
             assert "denied" in bea.types(f"ls {path}") and "denied" in bea.types(f"cat {path}")

@@ -3,6 +3,7 @@
 #include "tests/unit/world.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 #define TLS                                                                                                 \
         "[Credential]\nPath=pki/issue/web\n[Allow]\nUnit=orders.service\n"                                  \
@@ -374,6 +375,38 @@ static void what_cannot_be_taken_back_is_not_revoked(void **state)
         assert_int_equal(world_folders(), 1);
 }
 
+/* Who owns a file can write to it, but what a group may read, all its members may. */
+static void only_a_group_that_has_no_members_stands_in_for_the_owner(void **state)
+{
+        static const struct {
+                uid_t uid;
+                gid_t gid;
+                uid_t owner;
+                mode_t mode;
+        } table[] = {
+                {61184, 61184, 0, 0440},                                  /* DynamicUser= */
+                {65519, 65519, 0, 0440},     {61184, 61185, 61184, 0400}, /* with a Group= */
+                {33, 33, 33, 0400}, /* www-data, in which people may be */
+                {65520, 65520, 65520, 0400},
+        };
+
+        if (geteuid() != 0)
+                skip();
+        for (size_t i = 0; i < KB_ARRAY_SIZE(table); i++) {
+                struct stat st;
+
+                end(NULL);
+                begin(NULL);
+                world_uid = table[i].uid;
+                world_gid = table[i].gid;
+                world_issue("web-tls", "L1", 3600, "one");
+                assert_ok(fstatat(broker.units_fd, UNIT "/current/web-tls.password", &st, 0));
+                assert_int_equal(st.st_uid, table[i].owner);
+                assert_int_equal(st.st_gid, table[i].gid);
+                assert_int_equal(st.st_mode & 07777, table[i].mode);
+        }
+}
+
 /* --- units that end at the wrong moment --- */
 
 static void a_unit_that_ends_while_pid_1_is_asked_leaves_nothing(void **state)
@@ -470,6 +503,7 @@ int main(void)
                 TEST(two_that_failed_do_not_wait_for_each_other),
                 TEST(when_the_first_one_could_be_told_the_rest_go_on),
                 TEST(what_cannot_be_taken_back_is_not_revoked),
+                TEST(only_a_group_that_has_no_members_stands_in_for_the_owner),
                 TEST(a_unit_that_ends_while_pid_1_is_asked_leaves_nothing),
                 TEST(a_unit_that_ends_during_a_reload_leaves_nothing),
                 TEST(what_the_invocation_before_had_is_gone_with_it),

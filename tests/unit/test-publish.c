@@ -112,6 +112,21 @@ static void a_user_that_changed_gets_its_own_and_takes_nothing_along(void **stat
         assert_int_equal(mode_of(UNIT, 0), 0755);
 }
 
+/* The owner of a file may make it writable, and fill memory through it. */
+static void what_is_for_a_group_is_roots_and_read_only(void **state)
+{
+        const struct kb_publish_file files[] = {file("db", "x")};
+        gid_t gid = geteuid() == 0 ? 61184 : getegid();
+        struct stat st;
+
+        assert_ok(kb_publish(base, UNIT, files, 1, KB_PUBLISH_FOR_GROUP, gid));
+        assert_int_equal(mode_of(UNIT "/current/db", geteuid()), 0440);
+        assert_int_equal(mode_of(UNIT "/current/.", geteuid()), 0750);
+        assert_ok(stat(in_folder(UNIT "/current/db"), &st));
+        assert_int_equal(st.st_gid, gid);
+        assert_content(UNIT "/current/db", "x");
+}
+
 /* Leaves the process nothing of root's power but to give files away and to handle what is not its own. */
 static int keep_two_capabilities(void)
 {
@@ -132,7 +147,7 @@ static int publish_and_remove_as_somebody(void)
         if (keep_two_capabilities() < 0)
                 return errno;
         for (uid_t uid = 61184; r == 0 && uid < 61188; uid++)
-                r = kb_publish(base, UNIT, files, 2, uid, uid);
+                r = kb_publish(base, UNIT, files, 2, uid % 2 ? KB_PUBLISH_FOR_GROUP : uid, uid);
         if (r == 0)
                 r = kb_publish_settle(base, UNIT);
         return -(r ? r : kb_publish_remove(base, UNIT));
@@ -338,6 +353,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(
                         the_current_files_change_together_and_the_old_ones_stay_until_settled, begin, end),
                 cmocka_unit_test_setup_teardown(nobody_else_can_read_them_whatever_the_umask, begin, end),
+                cmocka_unit_test_setup_teardown(what_is_for_a_group_is_roots_and_read_only, begin, end),
                 cmocka_unit_test_setup_teardown(a_user_that_changed_gets_its_own_and_takes_nothing_along,
                                                 begin, end),
                 cmocka_unit_test_setup_teardown(all_of_it_needs_two_capabilities, begin, end),

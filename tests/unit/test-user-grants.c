@@ -518,8 +518,9 @@ static void what_a_person_may_have_is_there_when_the_login_goes_on(void **state)
         assert_string_equal(value("other.password"), "");
         snprintf(path, sizeof(path), "%s/%u/current/db.password", in_folder("users"), first_uid());
         assert_int_equal(stat(path, &st), 0);
-        assert_int_equal(st.st_uid, first_uid());
-        assert_int_equal(st.st_mode & 07777, 0400);
+        assert_int_equal(st.st_uid, geteuid()); /* who owned it could write to it */
+        assert_int_equal(st.st_gid, first_uid());
+        assert_int_equal(st.st_mode & 07777, 0440);
         snprintf(path, sizeof(path), "%s/%u/current/.", in_folder("users"), first_uid());
         assert_int_equal(stat(path, &st), 0);
         assert_int_equal(st.st_uid, geteuid());

@@ -21,6 +21,8 @@ struct kb_broker broker;
 struct world_faults world_faults;
 bool world_renewable;
 const char *world_unit = UNIT;
+uid_t world_uid;
+gid_t world_gid;
 
 static const struct kb_config_trust trust = {.owner = 0};
 
@@ -532,7 +534,7 @@ int kb_systemd_run(struct kb_systemd *s, const char *const argv[static 3], kb_sy
 
 void world_facts(int r, bool notifies_reload)
 {
-        const struct kb_unit_facts facts = {geteuid(), getegid(), notifies_reload};
+        const struct kb_unit_facts facts = {world_uid, world_gid, notifies_reload};
         struct fact f;
 
         TAKE(world.facts, world.n_facts, &f);
@@ -653,6 +655,8 @@ void world_begin(void)
         world_faults = (struct world_faults){0};
         world_renewable = false;
         world_unit = UNIT;
+        world_uid = geteuid();
+        world_gid = getegid();
         world.n_leases = 0;
         world_invocation(FIRST);
         broker = (struct kb_broker){.units_fd = open(test_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};

@@ -29,6 +29,8 @@ extern struct world_faults {
         unsigned memory; /* the how-manieth allocation from now on fails, and only that; 0 once it has */
 } world_faults;
 
+extern uid_t world_uid; /* whom it runs as; ours */
+extern gid_t world_gid;
 extern const char *world_unit; /* who asks, and whose grants and folder are looked at; UNIT */
 extern bool world_renewable;   /* whether leases are, from now on */
 

@@ -13,6 +13,8 @@ import pytest
 from machine import Machine
 from service import define, keep
 
+pytestmark = pytest.mark.alone  # what runs beside it would be measured, too
+
 TOP = Path(__file__).resolve().parents[2]
 TOOLS = "/usr/local/libexec"
 PASSWORD = "several long words"

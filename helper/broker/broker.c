@@ -28,6 +28,7 @@
 #include "helper/broker/verbs.h"
 #include "helper/grant/cache.h"
 #include "helper/log/confirm.h"
+#include "helper/log/journal.h"
 #include "helper/server/process.h"
 
 #define LOG_DIR KB_STATEDIR "/log"
@@ -138,6 +139,7 @@ static int open_log(struct kb_broker *broker)
                 .anchor_records = (unsigned)broker->config->log_anchor_records,
                 .anchor_age = broker->config->log_anchor_usec,
                 .start_over = broker->config->log_damaged == KB_LOG_DAMAGED_go_on,
+                .journal = KB_JOURNAL_SOCKET,
         };
         struct kb_log_damage damage = {0};
         int r = kb_log_open(&broker->log, LOG_DIR, &options, &damage);

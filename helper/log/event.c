@@ -255,27 +255,34 @@ static void add_field(struct sentence *s, const struct kb_event *event, const ch
         add(s, text[0] ? text : "-", strlen(text[0] ? text : "-"));
 }
 
+static void add_sentence(struct sentence *s, const struct kb_event *event, const char *p)
+{
+        while (*p) {
+                size_t n = strcspn(p, "@[]");
+
+                add(s, p, n);
+                p += n;
+                if (*p == '[') {
+                        *s = (struct sentence){
+                                .at = s->at, .left = s->left, .part = s->at, .part_left = s->left};
+                } else if (*p == ']' && s->absent) {
+                        *s = (struct sentence){.at = s->part, .left = s->part_left};
+                } else if (*p == '@') {
+                        n = strcspn(p + 1, "@");
+                        add_field(s, event, p + 1, n);
+                        p += n + 1;
+                }
+                p += *p != '\0';
+        }
+}
+
 void kb_event_message(const struct kb_event *event, char *ret, size_t size)
 {
         struct sentence s = {.at = ret, .left = size - 1};
         struct kb_event complete = *event;
 
         kb_event_complete(&complete);
-        for (const char *p = kb_event_info(event->id)->message; *p;) {
-                size_t n = strcspn(p, "@[]");
-
-                add(&s, p, n);
-                p += n;
-                if (*p == '[') {
-                        s = (struct sentence){.at = s.at, .left = s.left, .part = s.at, .part_left = s.left};
-                } else if (*p == ']' && s.absent) {
-                        s = (struct sentence){.at = s.part, .left = s.part_left};
-                } else if (*p == '@') {
-                        n = strcspn(p + 1, "@");
-                        add_field(&s, &complete, p + 1, n);
-                        p += n + 1;
-                }
-                p += *p != '\0';
-        }
+        add_sentence(&s, &complete, kb_event_info(event->id)->message);
+        add_sentence(&s, &complete, "[; this was at @LATE@, when the log could not be written]");
         *s.at = '\0';
 }

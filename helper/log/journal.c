@@ -66,7 +66,8 @@ void kb_journal_encode(struct kb_writer *w, const struct kb_log_identity *identi
         add(w, "KEYBEARER_EVENT", info->word);
         add(w, "KEYBEARER_OUTCOME", info->outcome);
         add_time(w, "KEYBEARER_TIME", event->time);
-        add_number(w, "KEYBEARER_SEQ", sequence);
+        if (sequence > 0)
+                add_number(w, "KEYBEARER_SEQ", sequence);
         published.event.log = identity->id; /* every entry says it, once */
         for (size_t i = 0; i < kb_field_table_size; i++)
                 add_field(w, &published.event, &kb_field_table[i]);

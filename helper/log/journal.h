@@ -8,7 +8,8 @@
  *
  * Each entry has MESSAGE, MESSAGE_ID, PRIORITY, SYSLOG_IDENTIFIER=keybearer, KEYBEARER_EVENT and _OUTCOME,
  * _TIME (when it happened: it may come late), _LOG and _SEQ, and the fields of fields.def. One that comes
- * twice has the same _LOG and _SEQ: take one of each.
+ * twice has the same _LOG and _SEQ: take one of each. One without _SEQ was told while the log could not be
+ * written; its record, if there will be one, comes later with its number and says in _LATE that it did.
  */
 
 #include "helper/log/publish.h"
@@ -16,7 +17,7 @@
 #define KB_JOURNAL_SOCKET "/run/systemd/journal/socket"
 #define KB_JOURNAL_MAX    (2 * 16384)
 
-/* Appends the entry. Errors stick to the writer. */
+/* Appends the entry; sequence 0: it has none yet. Errors stick to the writer. */
 void kb_journal_encode(struct kb_writer *w, const struct kb_log_identity *identity, uint64_t sequence,
                        const struct kb_event *event);
 

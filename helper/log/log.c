@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "helper/log/commit.h"
 #include "helper/log/files.h"
+#include "helper/log/journal.h"
 
 #define WAITING_MAX 16384
 #define RETRY       KB_USEC_PER_SEC
@@ -23,6 +24,7 @@ struct item {
         struct kb_log_entry entry;
         struct kb_writer fields; /* what entry.fields points to */
         bool waited;
+        bool told; /* to journald, without a record */
         bool is_anchor;
         struct kb_anchor anchor;
         kb_log_done done;
@@ -41,6 +43,7 @@ struct kb_log {
         struct kb_commit commit; /* the writer thread's own, once it runs */
         pthread_t thread;
         int done_fd;
+        int journal_fd; /* -1: journald is told nothing */
 
         pthread_mutex_t mutex; /* for all that follows */
         pthread_cond_t wake;
@@ -106,6 +109,48 @@ static void item_free(struct item *item)
 }
 KB_DEFINE_CLEANUP(struct item, item_free);
 
+/* --- what the disk does not take --- */
+
+/*
+ * Why a unit did not start must not wait until there is room. So journald is told past the log, and if it is
+ * not there, the record makes up for it. That one says when it was: it would pass for another of the same.
+ */
+static void tell(const struct kb_log *log, struct item *item)
+{
+        _cleanup_writer_ struct kb_writer entry = kb_writer_init(KB_JOURNAL_MAX);
+        _cleanup_writer_ struct kb_writer fields = kb_writer_init(KB_RECORD_MAX - KB_RECORD_HEADER);
+        struct kb_event event;
+
+        if (log->journal_fd < 0 || item->told || item->waited || item->is_anchor ||
+            kb_event_get(item->entry.fields, &event) < 0)
+                return;
+        event.id = item->entry.event;
+        event.time = item->entry.time;
+        kb_journal_encode(&entry, &log->commit.identity, 0, &event);
+        if (kb_writer_end(&entry) == 0)
+                (void)kb_journal_send(log->journal_fd, log->commit.options.journal,
+                                      KB_SPAN(entry.data, entry.size));
+        item->told = true;
+        event.late = event.time;
+        kb_event_put(&fields, &event);
+        if (kb_writer_end(&fields) < 0)
+                return; /* then without */
+        kb_writer_done(&item->fields);
+        item->fields = fields;
+        item->entry.fields = KB_SPAN(fields.data, fields.size);
+        fields = (struct kb_writer){0};
+}
+
+static bool is_failing(struct kb_log *log)
+{
+        bool failing;
+
+        pthread_mutex_lock(&log->mutex);
+        failing = log->error < 0;
+        pthread_mutex_unlock(&log->mutex);
+        return failing;
+}
+
 /* --- what the loop calls --- */
 
 static int item_new(struct item **ret, const struct kb_event *event)
@@ -160,6 +205,8 @@ int kb_log_append(struct kb_log *log, const struct kb_event *event, bool waited,
         item->waited = waited;
         item->done = done;
         item->userdata = userdata;
+        if (is_failing(log))
+                tell(log, item);
         return submit(log, item);
 }
 
@@ -292,6 +339,8 @@ static int commit_events(struct kb_log *log, struct queue *batch, uint64_t now)
                 r = kb_commit_rotate(&log->commit, now);
         if (r == 0 || !log->commit.spent)
                 r = kb_commit_write(&log->commit, entries, n);
+        for (struct item *item = batch->first; item && r < 0; item = item->next)
+                tell(log, item);
         return r;
 }
 
@@ -456,6 +505,7 @@ static void release(struct kb_log *log)
                 item_free(item);
         kb_commit_done(&log->commit);
         kb_closep(&log->done_fd);
+        kb_closep(&log->journal_fd);
         pthread_cond_destroy(&log->wake);
         pthread_mutex_destroy(&log->mutex);
         free(log);
@@ -469,7 +519,7 @@ static struct kb_log *allocate(void)
         if (!log)
                 return NULL;
         log->commit.fd = log->commit.dir_fd = log->commit.lock_fd = -1;
-        log->watch_fd = -1;
+        log->watch_fd = log->journal_fd = -1;
         queue_init(&log->waiting);
         queue_init(&log->done);
         pthread_mutex_init(&log->mutex, NULL);
@@ -498,6 +548,8 @@ int kb_log_open(struct kb_log **ret, const char *dir, const struct kb_log_option
                 *ret_damage = damage;
         if (r == 0) {
                 log->written = log->commit.tail.next - 1;
+                if (options->journal)
+                        log->journal_fd = kb_journal_open(); /* without one, the records have to do */
                 r = append_started(log, &found);
         }
         if (r == 0)

@@ -32,6 +32,7 @@ struct kb_log_options {
         uint64_t anchor_age;     /* and after so many usec, if there was a record; 10 min */
         bool start_over;         /* leave a damaged file as it is and begin a new one beside it */
         uint64_t (*now)(void);   /* kb_now_realtime(); a test brings its own */
+        const char *journal; /* socket of journald that is told what the disk does not take; NULL: none */
 };
 
 /*
@@ -70,9 +71,10 @@ typedef void (*kb_log_done)(int r, uint64_t sequence, void *userdata);
  * Takes an event; nothing of it needs to live on. time 0 means now. May be called from any thread.
  *
  *   waited true   what permits or issues. done is called with the error if it cannot be written now: then it
- *                 never will be, and what it permits must not happen. [Log] Required=no is the caller's
- * business. waited false  what refuses or ends. It is kept and tried again until the disk takes it; done may
- * be NULL.
+ *                 never will be, and what it permits must not happen. [Log] Required=no is the
+ *                 caller's business.
+ *   waited false  what refuses or ends. It is kept and tried again until the disk takes it; meanwhile
+ *                 options.journal is told of it, once and without waiting. done may be NULL.
  *
  * 0; -ENOBUFS when too much is waiting already; -EMSGSIZE; -ENOMEM. After an error done is not called.
  */

@@ -96,12 +96,18 @@ def test_without_a_record_nobody_comes_in(fresh_machine: Machine) -> None:
         check=False,
     )
     assert not enters(host, "ana", PASSWORD)
+    assert "the log cannot be written: No space left on device" in host.run("journalctl --no-pager -t pamtester").stdout
     assert enters(host, "lea", "a long word")
     host.write("/etc/systemd/system/orders.service.d/once.conf", "[Service]\nRestart=no\n")
     host.run("systemctl daemon-reload")
     assert restart(host, "orders.service", check=False).returncode != 0
     assert fails_without_credentials(host, "orders.service")
+    status = "systemctl status --no-pager -l orders.service"
+    host.wait_for(lambda: "not given orders-db: no-record" in host.run(status, check=False).stdout, what="the reason")
     host.run(f"rm {LOG}/ballast")
     host.wait_for(lambda: enters(host, "ana", PASSWORD), what="a login with room on the disk")
     restart(host, "orders.service")
     assert seen(host, "orders.service")["orders-db.password"] == "hard to guess"
+    told = "journalctl --no-pager -o cat -u orders.service -g 'not given orders-db: no-record'"
+    host.wait_for(lambda: len(host.run(told).stdout.splitlines()) == 2, what="its record")
+    assert ["; this was at 20" in line for line in host.run(told).stdout.splitlines()] == [False, True]

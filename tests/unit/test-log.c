@@ -5,6 +5,8 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "common/clock.h"
 #include "helper/log/scan.h"
@@ -182,6 +184,79 @@ static void a_full_disk_refuses_who_waits_and_keeps_what_ends(void **state)
         assert_int_equal(count_events(1, KB_EVENT_GRANT_REVOKED, NULL), 1);
         assert_int_equal(count_events(1, KB_EVENT_LOG_RECOVERED, &event), 1);
         assert_string_equal(event.detail, strerror(ENOSPC));
+}
+
+static int journald_start(const char *path)
+{
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        assert_true(strlen(path) < sizeof(address.sun_path));
+        memcpy(address.sun_path, path, strlen(path));
+        assert_ok(bind(fd, (struct sockaddr *)&address, sizeof(address)));
+        return fd;
+}
+
+/* The next entry, NULL: none within msec. */
+static const char *journald_has(int fd, int msec)
+{
+        static char entry[4096];
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        ssize_t n = poll(&p, 1, msec) == 1 ? recv(fd, entry, sizeof(entry) - 1, 0) : -1;
+
+        if (n < 0)
+                return NULL;
+        entry[n] = '\0';
+        return entry;
+}
+
+static void assert_told_without_a_record(const char *entry)
+{
+        assert_non_null(entry);
+        assert_non_null(strstr(entry, "\nKEYBEARER_EVENT=grant-refused\n"));
+        assert_non_null(strstr(entry, "\nOBJECT_SYSTEMD_UNIT=a.service\n"));
+        assert_null(strstr(entry, "KEYBEARER_SEQ="));
+        assert_null(strstr(entry, "this was at"));
+}
+
+static void what_the_disk_does_not_take_is_told_to_journald_once(void **state)
+{
+        _cleanup_close_ int journald = -1;
+        char path[300], sentence[512];
+        struct kb_event event;
+        struct kb_log *log;
+        int calls;
+
+        fresh_log();
+        no_faults();
+        snprintf(path, sizeof(path), "%s/journald", log_folder);
+        journald = journald_start(path);
+        log = open_log((struct kb_log_options){.journal = path});
+        assert_ok(append(log, KB_EVENT_STORE_UP, true, 0));
+        wait_for(log, 1);
+        fail_pwrite.error = ENOSPC;
+        fail_pwrite.times = 1000;
+        assert_ok(append(log, KB_EVENT_GRANT_REFUSED, false, 1)); /* nobody knows yet: the writer tells */
+        assert_told_without_a_record(journald_has(journald, PATIENCE));
+        assert_ok(append(log, KB_EVENT_GRANT_ISSUED, true, 2)); /* never happened */
+        wait_for(log, 2);
+        assert_ok(append(log, KB_EVENT_GRANT_REFUSED, false, 3)); /* told before append is back */
+        assert_told_without_a_record(journald_has(journald, 0));
+        unlink(path);
+        assert_ok(append(log, KB_EVENT_GRANT_REFUSED, false, 4)); /* to nobody: the record has to do */
+        for (calls = fail_pwrite.calls; fail_pwrite.calls < calls + 2;)
+                usleep(10000);
+        assert_null(journald_has(journald, 0)); /* not with each try */
+        no_faults();
+        wait_for(log, 5);
+        kb_log_free(log);
+        assert_null(journald_has(journald, 0));
+        assert_int_equal(count_events(1, KB_EVENT_GRANT_REFUSED, &event), 3);
+        assert_int_equal(event.late, event.time);
+        kb_event_message(&event, sentence, sizeof(sentence));
+        assert_non_null(strstr(sentence, "a.service was not given db; this was at 20"));
+        assert_int_equal(count_events(1, KB_EVENT_STORE_UP, &event), 1);
+        assert_int_equal(event.late, 0);
 }
 
 static void a_disk_that_never_comes_back_does_not_keep_us_from_leaving(void **state)
@@ -391,6 +466,7 @@ int main(void)
                 cmocka_unit_test(those_who_wait_together_share_one_sync),
                 cmocka_unit_test(what_waits_at_the_end_is_written_and_told),
                 cmocka_unit_test(a_full_disk_refuses_who_waits_and_keeps_what_ends),
+                cmocka_unit_test(what_the_disk_does_not_take_is_told_to_journald_once),
                 cmocka_unit_test(a_disk_that_never_comes_back_does_not_keep_us_from_leaving),
                 cmocka_unit_test(a_failed_sync_goes_on_in_a_new_file),
                 cmocka_unit_test(too_much_at_once_is_refused_not_swallowed),

@@ -249,6 +249,7 @@ static int prepare(struct verifier *v, const char *dir)
         char id[KB_LOG_ID_MAX];
         int r;
 
+        v->result.with_kept = v->options->n_kept > 0;
         v->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (v->dir_fd < 0)
                 return -errno;

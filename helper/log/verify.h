@@ -49,7 +49,7 @@ struct kb_verify_result {
         uint64_t trimmed;     /* records before `first` that were removed as Keep= says, 0: none */
         uint64_t torn;        /* bytes of an unfinished record at the end: the writer is at work, or died */
         uint64_t anchors;
-        bool with_key;
+        bool with_key, with_kept;
         uint64_t by_key;  /* records up to here are proven by the first key, 0: none */
         uint64_t by_kept; /* and by a kept anchor, 0: none */
         uint64_t proven;  /* the greater of the two, but never behind a finding */

@@ -64,8 +64,9 @@ static void print_bound(const struct kb_verify_result *r, FILE *to)
                         "cut it off.\n",
                         r->first, r->proven, by_kept ? "an anchor that was kept elsewhere" : "the first key",
                         r->proven);
-        else if (r->with_key)
-                fprintf(to, "Proven: nothing. No anchor fits the first key.\n");
+        else if (r->with_key || r->with_kept)
+                fprintf(to, "Proven: nothing. No anchor fits %s.\n",
+                        r->with_key ? "the first key" : "one that was kept elsewhere");
         else
                 fprintf(to, "Proven: nothing against somebody with root, who can make chain and checksums "
                             "anew. That needs "

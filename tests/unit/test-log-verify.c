@@ -463,7 +463,9 @@ static void the_bound_is_told_in_words(void **state)
         assert_non_null(strstr(print(&(struct kb_verify_options){.first_key = log_first_key}),
                                "00000000000000000001.kblog, byte "));
         assert_non_null(strstr(print(&(struct kb_verify_options){.first_key = log_first_key}),
-                               "Proven: nothing. No anchor fits"));
+                               "Proven: nothing. No anchor fits the first key"));
+        assert_non_null(strstr(print(&(struct kb_verify_options){.kept = anchors, .n_kept = 2}),
+                               "Proven: nothing. No anchor fits one that was kept"));
         for (unsigned i = 0; i <= KB_VERIFY_PROBLEMS; i++) {
                 assert_non_null(kb_verify_problem_word(i));
                 assert_non_null(kb_verify_problem_text(i));

@@ -203,18 +203,17 @@ static void on_recorded(int r, uint64_t sequence, void *userdata)
 {
         struct kb_step *s = userdata;
         struct kb_held *held = s->held;
-        struct kb_lease_answer answer = {.id = s->reply.lease,
-                                         .ttl = s->reply.ttl,
-                                         .renewable = s->reply.renewable,
-                                         .differs = is_redefined(s),
-                                         .fields = take_ptr(s->fields)};
-        bool useless = !answer.fields;
+        struct kb_lease_answer answer;
         struct kb_lease *lease;
+        bool useless = !s->fields;
 
-        if (!kb_step_take_back(s)) {
-                kb_fields_free(answer.fields);
+        if (!kb_step_take_back(s))
                 return;
-        }
+        answer = (struct kb_lease_answer){.id = s->reply.lease,
+                                          .ttl = s->reply.ttl,
+                                          .renewable = s->reply.renewable,
+                                          .differs = is_redefined(s),
+                                          .fields = take_ptr(s->fields)};
         lease = kb_grant_on_fetched(&held->grant, kb_now_boottime(), KB_E_OK, &answer);
         s->is.lease = lease->number;
         if (lease->role == KB_LEASE_OFFERED) {

@@ -368,6 +368,18 @@ static void a_unit_that_is_not_told_finds_the_new_values(void **state)
         end_everything();
 }
 
+/* The log gives back what it was lent when the grant is gone already. */
+static void a_broker_that_goes_before_a_new_lease_is_recorded_keeps_the_old_values(void **state)
+{
+        world_define("web-tls", CERT);
+        world_issue("web-tls", "L1", 3600, "one");
+        world_pass(2400 * SEC);
+        FETCHED("L2", 3600, "password", "two");
+        world_die_and_start();
+        assert_string_equal(world_file("web-tls.password"), "one");
+        assert_string_equal(kb_grant_newest(&world_held("web-tls")->grant)->id, "L1");
+}
+
 /* --- memory --- */
 
 /* Two starts, a rotation and an end, with whatever comes of each. */
@@ -429,6 +441,7 @@ int main(void)
                 TEST(a_unit_that_was_not_restarted_is_asked_again),
                 TEST(a_probe_says_when_the_unit_has_changed_over),
                 TEST(a_unit_that_is_not_told_finds_the_new_values),
+                TEST(a_broker_that_goes_before_a_new_lease_is_recorded_keeps_the_old_values),
                 TEST(whatever_allocation_fails_no_lease_is_lost),
         };
 

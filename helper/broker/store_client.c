@@ -19,8 +19,7 @@ struct kb_store_call {
         int fd;
         sd_event_source *io;
         sd_event_source *timer;
-        sd_event_source *failure; /* tells `done` from the loop, not from inside start */
-        int errno_at_start;
+        int errno_at_start; /* the timer tells `done` of it, from the loop and not from inside start */
         char text[256];
 
         struct kb_writer out;
@@ -40,7 +39,6 @@ static void call_free(struct kb_store_call *c)
                 return;
         sd_event_source_disable_unref(c->io);
         sd_event_source_disable_unref(c->timer);
-        sd_event_source_disable_unref(c->failure);
         if (c->fd >= 0)
                 close(c->fd);
         kb_writer_done(&c->out);
@@ -92,17 +90,11 @@ static void fail(struct kb_store_call *c, int r)
                KB_SPAN("", 0));
 }
 
-static int on_failure(sd_event_source *source, void *userdata)
+static int on_timeout(sd_event_source *source, uint64_t now, void *userdata)
 {
         struct kb_store_call *c = userdata;
 
-        fail(c, c->errno_at_start);
-        return 0;
-}
-
-static int on_timeout(sd_event_source *source, uint64_t now, void *userdata)
-{
-        fail(userdata, -ETIMEDOUT);
+        fail(c, c->errno_at_start < 0 ? c->errno_at_start : -ETIMEDOUT);
         return 0;
 }
 
@@ -171,12 +163,20 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 int kb_store_call_new(struct kb_store_call **ret, const struct kb_store_request *request)
 {
         struct kb_store_call *c = calloc(1, sizeof(*c));
+        int r;
 
         if (!c)
                 return -ENOMEM;
         c->is = *request;
         c->is.event = sd_event_ref(request->event);
         c->fd = -1;
+        /* Here, where it may fail: whatever goes wrong later needs no memory to be told. */
+        r = sd_event_add_time_relative(c->is.event, &c->timer, CLOCK_MONOTONIC, c->is.usec, 0, on_timeout,
+                                       c);
+        if (r < 0) {
+                call_free(c);
+                return r;
+        }
         c->out = kb_writer_init(KB_FRAME_MAX);
         snprintf(c->store, sizeof(c->store), "%s", request->store);
         kb_frame_begin_request(&c->out, request->verb);
@@ -215,9 +215,6 @@ static int start(struct kb_store_call *c)
         if (r >= 0)
                 r = sd_event_source_set_priority(c->io, c->is.priority);
         if (r >= 0)
-                r = sd_event_add_time_relative(c->is.event, &c->timer, CLOCK_MONOTONIC, c->is.usec, 0,
-                                               on_timeout, c);
-        if (r >= 0)
                 r = send_rest(c);
         return r == -EPIPE ? 0 : r;
 }
@@ -229,6 +226,6 @@ void kb_store_call_start(struct kb_store_call *c)
         if (r >= 0)
                 return;
         c->errno_at_start = r;
-        if (sd_event_add_defer(c->is.event, &c->failure, on_failure, c) < 0)
-                fail(c, r); /* no memory even for that: better early than never */
+        sd_event_source_set_enabled(c->io, SD_EVENT_OFF); /* else it would be told twice */
+        sd_event_source_set_time(c->timer, 0);
 }

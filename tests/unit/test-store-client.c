@@ -3,6 +3,7 @@
  * error. */
 #include "tests/unit/test.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -12,6 +13,28 @@
 #include "common/clock.h"
 #include "helper/broker/store_client.h"
 #include "helper/server/server.h"
+
+/* --- an event loop that takes no more sources --- */
+
+static bool no_memory;
+
+#define WRAP(name, parameters, arguments)                                                                   \
+        int __real_##name parameters;                                                                       \
+        int __wrap_##name parameters;                                                                       \
+        int __wrap_##name parameters                                                                        \
+        {                                                                                                   \
+                return no_memory ? -ENOMEM : __real_##name arguments;                                       \
+        }
+WRAP(sd_event_add_io,
+     (sd_event * e, sd_event_source **ret, int fd, uint32_t events, sd_event_io_handler_t handler,
+      void *data),
+     (e, ret, fd, events, handler, data))
+WRAP(sd_event_add_defer, (sd_event * e, sd_event_source **ret, sd_event_handler_t handler, void *data),
+     (e, ret, handler, data))
+WRAP(sd_event_add_time_relative,
+     (sd_event * e, sd_event_source **ret, clockid_t clock, uint64_t usec, uint64_t accuracy,
+      sd_event_time_handler_t handler, void *data),
+     (e, ret, clock, usec, accuracy, handler, data))
 
 struct fixture {
         sd_event *event;
@@ -192,6 +215,26 @@ static void a_store_that_is_not_there_is_unreachable(void **state)
         assert_string_equal(f->text, "store nobody: No such file or directory");
 }
 
+static void a_loop_without_memory_tells_of_it_later_all_the_same(void **state)
+{
+        struct fixture *f = *state;
+        struct kb_store_call *call = begin(f, "local", KB_VERB_store_status, 60 * KB_USEC_PER_SEC);
+
+        no_memory = true;
+        kb_store_call_start(call);
+        assert_int_equal(f->answers, 0); /* whoever started it may still store it away */
+        run_until_answered(f);
+        assert_int_equal(kb_store_call_new(&call, &(struct kb_store_request){.event = f->event,
+                                                                             .dir = f->dir,
+                                                                             .store = "local",
+                                                                             .done = on_done}),
+                         -ENOMEM);
+        no_memory = false;
+        assert_int_equal(f->answers, 1);
+        assert_int_equal(f->error, KB_E_UNREACHABLE);
+        assert_string_equal(f->text, "store local: Cannot allocate memory");
+}
+
 static void silence_ends_at_the_deadline(void **state)
 {
         struct fixture *f = *state;
@@ -289,6 +332,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(an_answer_comes_and_can_be_kept, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_refusal_brings_the_stores_own_words, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_store_that_is_not_there_is_unreachable, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_loop_without_memory_tells_of_it_later_all_the_same, set_up,
+                                                tear_down),
                 cmocka_unit_test_setup_teardown(silence_ends_at_the_deadline, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(hanging_up_in_the_middle_is_unreachable, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(progress_comes_before_the_answer, set_up, tear_down),

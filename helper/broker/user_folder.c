@@ -35,6 +35,29 @@ static void collect(struct kb_held *held, void *userdata)
                 kb_folder_add(c->folder, held);
 }
 
+/* Whose folder is looked at, and who has a grant for it. */
+struct owner {
+        const char *uid;
+        const char *user; /* NULL: nobody */
+};
+
+static void look_for(struct kb_held *held, void *userdata)
+{
+        struct owner *o = userdata;
+
+        if (held->consumer == KB_CONSUMER_USER && !held->grant.ended &&
+            strcmp(held->grant.instance, o->uid) == 0)
+                o->user = held->grant.consumer;
+}
+
+static const char *holder_of(struct kb_broker *broker, const char *uid)
+{
+        struct owner owner = {.uid = uid};
+
+        kb_grants_each(broker->grants, look_for, &owner);
+        return owner.user;
+}
+
 /* The private group of a person has the number of the person, so that the files need not be theirs. */
 static int update(struct kb_broker *broker, const char *user, const char *uid)
 {
@@ -46,6 +69,8 @@ static int update(struct kb_broker *broker, const char *user, const char *uid)
         if (!folder)
                 return -ENOMEM;
         kb_grants_each(broker->grants, collect, &c);
+        if (c.n == 0 && (c.user = holder_of(broker, uid))) /* who was renamed has it by another name */
+                kb_grants_each(broker->grants, collect, &c);
         if (c.n == 0)
                 return kb_publish_remove(broker->users_fd, uid);
         id = strtoul(uid, &end, 10);
@@ -77,27 +102,9 @@ bool kb_user_folder_has(const struct kb_broker *broker, const char *uid, const c
         return kb_publish_has(broker->users_fd, uid, credential) > 0;
 }
 
-/* Whose folder is looked at, and whether there is a grant for it. */
-struct owner {
-        const char *uid;
-        bool lives;
-};
-
-static void look_for(struct kb_held *held, void *userdata)
-{
-        struct owner *o = userdata;
-
-        o->lives |= held->consumer == KB_CONSUMER_USER && !held->grant.ended &&
-                    strcmp(held->grant.instance, o->uid) == 0;
-}
-
 static bool has_live_grant(const char *uid, void *userdata)
 {
-        struct kb_broker *broker = userdata;
-        struct owner owner = {.uid = uid};
-
-        kb_grants_each(broker->grants, look_for, &owner);
-        return owner.lives;
+        return holder_of(userdata, uid) != NULL;
 }
 
 void kb_user_folder_clean(struct kb_broker *broker)

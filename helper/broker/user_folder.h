@@ -16,8 +16,9 @@
 void kb_user_folder_path(const char *uid, char ret[static KB_USER_FOLDER_MAX]);
 
 /*
- * Makes the folder what this person's grants are now: the newest values of each, and no folder at all when
- * none is left. 0 or a negative errno, which was said on stderr.
+ * Makes the folder what this person's grants are now: the newest values of each. When none is left, it is
+ * that of another name with this uid; without one, no folder at all. 0 or a negative errno, which was said
+ * on stderr.
  */
 int kb_user_folder_update(struct kb_broker *broker, const char *user, const char *uid);
 

@@ -113,6 +113,7 @@ static void add_person(struct kb_writer *w, const char *name, uint32_t uid, bool
 
 /* What ana is; the rest is always the same. */
 struct ana {
+        const char *name; /* NULL: ana */
         bool gone, disabled, no_dba;
         uint64_t expires;
 };
@@ -126,9 +127,10 @@ static void make_directory(struct ana ana)
 
         kb_directory_free(directory);
         if (!ana.gone)
-                add_person(&w, "ana", first_uid(), ana.disabled, ana.expires ? ana.expires : KB_TIME_NEVER);
+                add_person(&w, ana.name ? ana.name : "ana", first_uid(), ana.disabled,
+                           ana.expires ? ana.expires : KB_TIME_NEVER);
         add_person(&w, "bea", first_uid() + 1, false, KB_TIME_NEVER);
-        if (!ana.gone && !ana.no_dba)
+        if (!ana.gone && !ana.name && !ana.no_dba)
                 kb_list_add_string(&members, "ana");
         kb_directory_add_group(&w, &(struct kb_group_record){.name = "dba",
                                                              .gid = first_uid() + 5,
@@ -678,6 +680,22 @@ static void who_may_not_have_it_any_more_loses_it_at_once(void **state)
         assert_int_equal(store.revoked, KB_ARRAY_SIZE(table));
 }
 
+/* The folder goes by the number. What is left of a name before may end at any time. */
+static void who_was_renamed_keeps_the_folder_when_the_old_name_ends(void **state)
+{
+        char uid[12];
+
+        snprintf(uid, sizeof(uid), "%u", first_uid());
+        log_in("ana", "sshd");
+        make_directory((struct ana){.name = "anna"});
+        kb_user_grants_check(broker.user_grants, NULL);
+        assert_false(has_folder());
+        log_in("anna", "sshd");
+        assert_string_equal(value("db.password"), "2");
+        assert_ok(kb_user_folder_update(&broker, "ana", uid));
+        assert_string_equal(value("db.password"), "2");
+}
+
 static void a_person_whom_observing_let_in_is_given_nothing(void **state)
 {
         make_directory((struct ana){.disabled = true});
@@ -1002,6 +1020,7 @@ int main(void)
                 TEST(a_killed_leader_ends_it_too),
                 TEST(a_session_that_root_ends_has_no_linger),
                 TEST(who_may_not_have_it_any_more_loses_it_at_once),
+                TEST(who_was_renamed_keeps_the_folder_when_the_old_name_ends),
                 TEST(a_person_whom_observing_let_in_is_given_nothing),
                 TEST(without_a_directory_nothing_is_taken_away),
                 TEST(what_is_refused_is_missing_and_written_down),

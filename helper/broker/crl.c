@@ -25,6 +25,7 @@ struct crl {
 struct kb_crls {
         struct kb_broker *broker;
         struct crl *crls;
+        bool said_full; /* once: a store may say hello as often as it likes */
 };
 
 /* The disk tries again by itself; a list that there was no memory for has to be asked for again. */
@@ -38,9 +39,9 @@ static void on_written(int r, void *userdata)
 
 static void write_list(struct crl *crl, const struct kb_crl_reply *reply)
 {
-        char name[KB_CREDENTIAL_NAME_MAX + 5];
+        char name[2 * KB_CREDENTIAL_NAME_MAX + 6];
 
-        snprintf(name, sizeof(name), "%s.crl", crl->ca);
+        snprintf(name, sizeof(name), "%s.%s.crl", crl->store, crl->ca);
         crl->number = reply->number;
         kb_disk_write(
                 crl->owner->broker->disk,
@@ -55,7 +56,7 @@ static void on_crl(const struct kb_store_answer *answer, void *userdata)
 
         crl->call = NULL;
         if (answer->error != KB_E_OK || kb_crl_reply_get(answer->fields, &reply) < 0) {
-                kb_process_log(LOG_WARNING, "no revocation list of %s: %s", crl->ca,
+                kb_process_log(LOG_WARNING, "no revocation list of %s of store %s: %s", crl->ca, crl->store,
                                answer->error != KB_E_OK ? answer->text
                                                         : "the store's answer makes no sense");
                 return;
@@ -64,14 +65,16 @@ static void on_crl(const struct kb_store_answer *answer, void *userdata)
                 write_list(crl, &reply);
 }
 
-static struct crl *find(struct kb_crls *c, const char *store, const char *ca)
+/* Of this store so many lists, and no more: it is distrusted, and each is a file on our disk. */
+static struct crl *add(struct kb_crls *c, const char *store, const char *ca, unsigned n)
 {
-        struct crl *crl;
+        struct crl *crl = n < KB_CRLS_MAX ? calloc(1, sizeof(*crl)) : NULL;
 
-        for (crl = c->crls; crl; crl = crl->next)
-                if (strcmp(crl->ca, ca) == 0) /* the first store that names it has the file */
-                        return strcmp(crl->store, store) == 0 ? crl : NULL;
-        crl = calloc(1, sizeof(*crl));
+        if (n >= KB_CRLS_MAX && !c->said_full)
+                kb_process_log(LOG_WARNING,
+                               "the revocation list of %s is not published: store %s has more than %u", ca,
+                               store, KB_CRLS_MAX);
+        c->said_full = c->said_full || n >= KB_CRLS_MAX;
         if (!crl)
                 return NULL;
         crl->owner = c;
@@ -80,6 +83,20 @@ static struct crl *find(struct kb_crls *c, const char *store, const char *ca)
         crl->next = c->crls;
         c->crls = crl;
         return crl;
+}
+
+static struct crl *find(struct kb_crls *c, const char *store, const char *ca)
+{
+        unsigned n = 0;
+
+        for (struct crl *crl = c->crls; crl; crl = crl->next) {
+                if (strcmp(crl->store, store) != 0)
+                        continue;
+                if (strcmp(crl->ca, ca) == 0)
+                        return crl;
+                n++;
+        }
+        return add(c, store, ca, n);
 }
 
 void kb_crl_refresh(struct kb_crls *c, const char *store, const char *ca)

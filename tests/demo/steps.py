@@ -154,7 +154,7 @@ STEPS: list[Chapter | Step] = [
          check=f"cd && ! cmp -s first.pem <({ON_THE_WIRE})"),
     Step("the first one is revoked, for everybody who looks",
          "keybearer ca show hosts | sed 's/^certificate: //' | openssl x509 >ca.pem\n"
-         "openssl verify -crl_check -CAfile ca.pem -CRLfile /var/lib/keybearer/pki/hosts.crl first.pem",
+         "openssl verify -crl_check -CAfile ca.pem -CRLfile /var/lib/keybearer/pki/local.hosts.crl first.pem",
          exit=2, says="certificate revoked"),
 
     Chapter("A person logs in, and has what is hers"),

@@ -46,7 +46,7 @@ mkdir -p /root/old && cd /root/old && : >index && echo 01 >number
 openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=old -keyout key -out ca 2>/dev/null
 printf '[ca]\ndefault_ca=c\n[c]\ndatabase=index\ncrlnumber=number\ndefault_md=sha256\n' >conf
 openssl ca -config conf -gencrl -keyfile key -cert ca -crl_lastupdate 20200101000000Z -crl_nextupdate 20200102000000Z \
-    -out {STATE}/pki/doctors.crl 2>/dev/null
+    -out {STATE}/pki/local.doctors.crl 2>/dev/null
 """
 
 # Files that others own too, as the package left them: rows do not have to live with what earlier ones did.

@@ -12,7 +12,7 @@ from machine import Machine
 from service import add, define, grants, restart, service, show
 
 CA = "/root/ca.pem"
-CRL = "/var/lib/keybearer/pki/hosts.crl"
+CRL = "/var/lib/keybearer/pki/local.hosts.crl"
 FILES = "/run/keybearer/units/web.service/current"
 
 # A web server as it is, which reads its certificate where KEYBEARER_CREDENTIALS says and reloads on SIGHUP.

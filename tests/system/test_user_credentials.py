@@ -18,7 +18,7 @@ USER = "65536"
 FOLDER = f"/run/keybearer/users/{USER}"
 CURRENT = f"{FOLDER}/current"
 CA = "/root/ca.pem"
-CRL = "/var/lib/keybearer/pki/people.crl"
+CRL = "/var/lib/keybearer/pki/local.people.crl"
 STORE = "keybearer-store-local.socket keybearer-store-local.service"
 CERTIFICATE = "Param.common_name=ana.example.org\nParam.ttl={ttl}"
 

@@ -61,6 +61,30 @@ static void give_credentials(struct kb_broker *broker, struct kb_request *reques
                            on_credentials, o);
 }
 
+/* The login is no worse for it: it was let in, and goes on without what only a counted session holds. */
+static void go_on_uncounted(struct kb_broker *broker, struct kb_request *request,
+                            const struct kb_session *is, int r)
+{
+        struct kb_event event = event_of(is, KB_EVENT_SESSION_NOT_COUNTED);
+        char detail[96];
+
+        event.request = kb_request_id(request);
+        event.reason = kb_error_word(KB_E_BUSY);
+        event.detail = detail;
+        if (r == -EUSERS)
+                snprintf(detail, sizeof(detail), "this person has %u sessions already",
+                         KB_SESSIONS_PER_PERSON);
+        else
+                snprintf(detail, sizeof(detail), "this host has %u sessions already", KB_SESSIONS_MAX);
+        kb_broker_note(broker, event);
+        kb_request_reply(request, open_session, .handle = "");
+}
+
+static bool are_too_many(int r)
+{
+        return r == -EUSERS || r == -EBUSY;
+}
+
 void kb_verb_open_session(struct kb_request *request, void *context)
 {
         struct kb_broker *broker = context;
@@ -83,12 +107,16 @@ void kb_verb_open_session(struct kb_request *request, void *context)
         snprintf(is.service, sizeof(is.service), "%s", asked.service);
         snprintf(is.remote_host, sizeof(is.remote_host), "%s", asked.remote_host);
         r = kb_session_open(broker->sessions, &is, peer->pidfd, &session);
-        if (r < 0) {
+        if (r < 0 && !are_too_many(r)) {
                 kb_request_fail(request, kb_error_from_errno(r), "the session cannot be counted: %s",
                                 strerror(-r));
                 return;
         }
         kb_attempt_end(broker->logins->attempts, kb_login_attempt(broker, request, asked.session));
+        if (r < 0) {
+                go_on_uncounted(broker, request, &is, r);
+                return;
+        }
         event = event_of(session, KB_EVENT_SESSION_OPENED);
         event.tty = asked.tty;
         event.request = kb_request_id(request);

@@ -180,10 +180,16 @@ static int read_file(struct kb_sessions *s, const char *name, struct kb_session 
 /* A session like this one, in a free place of the table. */
 static int add(struct kb_sessions *s, const struct kb_session *is, struct kb_session ***ret)
 {
-        size_t i = 0;
+        size_t i = KB_SESSIONS_MAX;
+        unsigned n = 0;
 
-        while (i < KB_SESSIONS_MAX && s->sessions[i])
-                i++;
+        for (size_t k = KB_SESSIONS_MAX; k-- > 0;)
+                if (!s->sessions[k])
+                        i = k;
+                else
+                        n += strcmp(s->sessions[k]->user, is->user) == 0;
+        if (n >= KB_SESSIONS_PER_PERSON)
+                return -EUSERS;
         if (i == KB_SESSIONS_MAX)
                 return -EBUSY;
         s->sessions[i] = malloc(sizeof(*is));

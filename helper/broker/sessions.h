@@ -17,7 +17,8 @@
 #include "common/names.h"
 #include "helper/broker/handle.h"
 
-#define KB_SESSIONS_MAX 1024 /* as many as one session_list shows */
+#define KB_SESSIONS_MAX        1024 /* as many as one session_list shows */
+#define KB_SESSIONS_PER_PERSON 128  /* of them: nobody takes the place of everybody else */
 
 #define KB_SESSIONS_DIR KB_RUNDIR "/sessions"
 
@@ -56,8 +57,8 @@ int kb_sessions_restore(struct kb_sessions *s) _must_check_;
 /*
  * Counts a session in: copies what `is` says and makes a handle. pidfd: of the leader, or why there is none,
  * as struct kb_peer has it: -ENOPROTOOPT, and it is found by its pid; else it is gone. Stays the caller's.
- * 0; -EBUSY when there are too many; -ESRCH when the leader is gone; -ENOMEM, or why its file cannot be
- * written.
+ * 0; -EBUSY when there are too many, -EUSERS when this person has too many of them; -ESRCH when the leader
+ * is gone; -ENOMEM, or why its file cannot be written.
  */
 int kb_session_open(struct kb_sessions *s, const struct kb_session *is, int pidfd,
                     const struct kb_session **ret) _must_check_;

@@ -989,18 +989,31 @@ static void no_codes_are_made_without_a_record(void **state)
         assert_int_equal(count_records(KB_EVENT_ADMIN_ASKED, NULL), 2);
 }
 
-static const char *open_session_of(const char *user)
+/* opened: "" when it is not counted. */
+static uint32_t try_session(const char *user, char opened[static 65])
 {
-        static char opened[65];
         _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_open_session);
         struct kb_open_session_reply reply;
+        uint32_t status;
 
         kb_open_session_request_put(&call.request,
                                     &(struct kb_open_session_request){.user = user, .service = "sshd"});
-        if (run(&call) != KB_E_OK)
-                return "";
+        opened[0] = '\0';
+        status = run(&call);
+        if (status != KB_E_OK)
+                return status;
         assert_ok(kb_open_session_reply_get(call.reply.body, &reply));
-        snprintf(opened, sizeof(opened), "%s", reply.handle);
+        snprintf(opened, 65, "%s", reply.handle);
+        if (!opened[0])
+                assert_string_equal(reply.credentials, "");
+        return status;
+}
+
+static const char *open_session_of(const char *user)
+{
+        static char opened[65];
+
+        try_session(user, opened);
         return opened;
 }
 
@@ -1041,11 +1054,37 @@ static void root_sees_sessions_and_ends_them(void **state)
 /* Whom we could not find again after a restart of ours holds nothing: rather no session than that. */
 static void a_session_that_cannot_be_counted_is_refused(void **state)
 {
+        char opened[65];
+
         if (geteuid() != 0)
                 skip();
         nftw(in_folder("sessions"), test_folder_remove_one, 16, FTW_DEPTH | FTW_PHYS);
-        assert_string_equal(open_session_of("ana"), "");
+        assert_int_not_equal(try_session("ana", opened), KB_E_OK);
         assert_null(kb_session_of(broker.sessions, "ana"));
+}
+
+static bool is_of_anas_share(const struct kb_event *event)
+{
+        return strcmp(event->user, "ana") == 0 &&
+               strcmp(event->detail, "this person has 128 sessions already") == 0;
+}
+
+/* Whoever fills the table is not locked out for it, and nobody else is. */
+static void a_session_too_many_goes_on_with_nothing_and_is_written_down(void **state)
+{
+        struct kb_session is = {.user = "ana", .leader = getpid()};
+        const struct kb_session *session;
+        char opened[65];
+
+        if (geteuid() != 0)
+                skip();
+        while (kb_session_open(broker.sessions, &is, -ENOPROTOOPT, &session) == 0)
+                ;
+        assert_int_equal(try_session("ana", opened), KB_E_OK);
+        assert_string_equal(opened, "");
+        assert_int_equal(count_records(KB_EVENT_SESSION_OPENED, NULL), 0);
+        assert_int_equal(count_records(KB_EVENT_SESSION_NOT_COUNTED, is_of_anas_share), 1);
+        assert_string_not_equal(open_session_of("bea"), "");
 }
 
 int main(void)
@@ -1072,6 +1111,7 @@ int main(void)
                 TEST(a_session_is_opened_and_closed),
                 TEST(root_sees_sessions_and_ends_them),
                 TEST(a_session_that_cannot_be_counted_is_refused),
+                TEST(a_session_too_many_goes_on_with_nothing_and_is_written_down),
                 TEST(on_the_open_socket_the_kernel_says_who_and_nobody_says_from_where),
                 TEST(on_the_open_socket_no_word_makes_a_new_counter),
                 TEST(who_asks_without_end_does_not_fill_the_log),

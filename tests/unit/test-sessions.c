@@ -306,6 +306,22 @@ static void a_leader_that_the_kernel_says_is_gone_opens_nothing(void **state)
 static void too_many_sessions_are_refused(void **state)
 {
         struct fixture *f = *state;
+        struct kb_session is = {.leader = getpid()};
+        const struct kb_session *session;
+        unsigned n = 0;
+        int r;
+
+        do
+                snprintf(is.user, sizeof(is.user), "u%u", n / KB_SESSIONS_PER_PERSON);
+        while ((r = kb_session_open(f->sessions, &is, -ENOPROTOOPT, &session)) == 0 && ++n);
+        assert_true(r == -EBUSY || r == -EMFILE); /* whatever comes first */
+        assert_true(n <= KB_SESSIONS_MAX);
+        assert_int_equal(count_files(), n);
+}
+
+static void one_person_leaves_places_to_others(void **state)
+{
+        struct fixture *f = *state;
         struct kb_session is = {.user = "ana", .leader = getpid()};
         const struct kb_session *session;
         unsigned n = 0;
@@ -313,9 +329,15 @@ static void too_many_sessions_are_refused(void **state)
 
         while ((r = kb_session_open(f->sessions, &is, -ENOPROTOOPT, &session)) == 0)
                 n++;
-        assert_true(r == -EBUSY || r == -EMFILE); /* whatever comes first */
-        assert_true(n <= KB_SESSIONS_MAX);
-        assert_int_equal(count(f, "ana"), n);
+        assert_int_equal(r, -EUSERS);
+        assert_int_equal(n, KB_SESSIONS_PER_PERSON);
+        open_one(f, "bea", getpid());
+        begin_anew(f); /* the share is the same then */
+        assert_int_equal(count(f, "ana"), KB_SESSIONS_PER_PERSON);
+        assert_int_equal(kb_session_open(f->sessions, &is, -ENOPROTOOPT, &session), -EUSERS);
+        kb_session_end(kb_session_find(f->sessions, kb_session_of(f->sessions, "ana")->handle), "closed");
+        open_one(f, "ana", getpid());
+        assert_int_equal(count(f, "ana"), KB_SESSIONS_PER_PERSON);
 }
 
 int main(void)
@@ -333,6 +355,7 @@ int main(void)
                 TEST(what_cannot_be_taken_up_for_now_is_kept_for_the_next_start),
                 TEST(a_session_that_cannot_be_written_is_refused),
                 TEST(too_many_sessions_are_refused),
+                TEST(one_person_leaves_places_to_others),
         };
 
         return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);

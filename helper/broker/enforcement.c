@@ -146,13 +146,14 @@ int kb_enforcement_run(struct kb_enforcement *e)
                 r = check_expected(e);
         if (r >= 0)
                 r = judge(e, &directory);
+        /* First, so that whoever is killed in between publishes this one again, and none that is older. */
+        if (r >= 0 && !e->from_disk)
+                e->keep_error = keep(e);
         if (r >= 0)
                 r = publish(e, directory);
         if (r < 0)
                 return r;
         e->directory = take_ptr(directory);
-        if (!e->from_disk)
-                e->keep_error = keep(e);
         return 0;
 }
 

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What it takes to bring a document in force: judge it against this host's own files, publish it to the name
- * service, keep it as the last good one. Disk and arithmetic over thousands of people, so it is made for the
- * disk's thread and touches nothing but itself.
+ * What it takes to bring a document in force: judge it against this host's own files, keep it as the last
+ * good one, publish it to the name service. Disk and arithmetic over thousands of people, so it is made for
+ * the disk's thread and touches nothing but itself.
  */
 
 #include "common/names.h"

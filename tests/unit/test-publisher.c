@@ -516,6 +516,21 @@ static void what_cannot_be_published_is_not_decided_by(void **state)
         assert_int_equal(state_of().version, 8);
 }
 
+/* Killed between the two: names never go back to who was there before, although the store is away now. */
+static void what_was_kept_and_not_published_is_published_at_the_next_start(void **state)
+{
+        assert_int_equal(refresh(), KB_E_OK);
+        store.version = 8;
+        assert_int_equal(rename(in_folder("nss"), in_folder("nss.away")), 0);
+        assert_int_equal(refresh(), KB_E_INTERNAL);
+        stop();
+        assert_int_equal(rename(in_folder("nss.away"), in_folder("nss")), 0);
+        store.error = KB_E_UNREACHABLE;
+        start();
+        assert_int_equal(state_of().version, 8);
+        assert_true(is_ours("ana"));
+}
+
 static void what_cannot_be_kept_is_in_force_all_the_same(void **state)
 {
         assert_int_equal(rmdir(in_folder("directory")), 0);
@@ -680,6 +695,7 @@ int main(void)
                 TEST(without_memory_the_directory_stays_as_it_is),
                 TEST(a_slow_disk_holds_up_the_directory_and_not_the_loop),
                 TEST(what_cannot_be_published_is_not_decided_by),
+                TEST(what_was_kept_and_not_published_is_published_at_the_next_start),
                 TEST(what_cannot_be_kept_is_in_force_all_the_same),
                 TEST(an_older_one_on_disk_is_not_published_over_what_is_in_force),
                 TEST(a_last_good_one_that_is_damaged_is_left_aside),

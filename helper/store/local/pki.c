@@ -251,33 +251,6 @@ enum kb_error kb_pki_issue(struct kb_local *l, const char *role_name, struct kb_
 
 /* --- the end of one --- */
 
-static int longest_life(struct kb_object *role, void *userdata)
-{
-        uint64_t *most = userdata, ttl = kb_duration_seconds(kb_object_text(role, "max-ttl", ""));
-
-        if (ttl > *most)
-                *most = ttl;
-        return 0;
-}
-
-/*
- * When the last certificate ends that this CA may have issued by now: what the roles permit, which the CA's
- * own end bounds. The roles count all, and with what they permit unless told: one may have been lost as
- * well.
- */
-static uint64_t last_end(struct kb_local *l, const struct kb_object *ca, uint64_t seconds)
-{
-        uint64_t end = kb_object_number(ca, "not-after", 0);
-        uint64_t most = kb_duration_seconds(
-                kb_attribute_preset(kb_role_attributes, kb_role_attributes_size, "max-ttl"));
-
-        /* With a role that cannot be read nothing is known but the CA's end. */
-        if (kb_object_each(&l->shelf, "role", "", longest_life, &most) < 0 || most > end ||
-            seconds > end - most)
-                return end;
-        return seconds + most;
-}
-
 /* As kb_x509_serial() makes it: anything else is none of ours, and would only spoil the list. */
 static bool serial_valid(const char *serial)
 {
@@ -287,7 +260,8 @@ static bool serial_valid(const char *serial)
 
 /*
  * One that is not in the database, though its CA is: issued after the backup that was restored. It is good
- * until it is in a list, so it is put down as revoked. 0: nothing to put down.
+ * until it is in a list, so it is put down as revoked, until the CA ends: how long it lives was said by a
+ * role that may be lost or another one by now. 0: nothing to put down.
  */
 static int revoke_unknown(struct kb_local *l, const char *ca, const char *serial, uint64_t seconds)
 {
@@ -299,7 +273,7 @@ static int revoke_unknown(struct kb_local *l, const char *ca, const char *serial
         return kb_db_run(l->db,
                          "INSERT INTO certificates (ca, serial, role, request, not_after, revoked)"
                          " VALUES (?, ?, '', '', ?, ?) ON CONFLICT DO NOTHING",
-                         "ssuu", ca, serial, last_end(l, &o, seconds), seconds);
+                         "ssuu", ca, serial, kb_object_number(&o, "not-after", 0), seconds);
 }
 
 enum kb_error kb_pki_revoke(struct kb_local *l, const char *ca, const char *serial, uint64_t now,

@@ -8,6 +8,7 @@
 #include "common/crashpoint.h"
 #include "helper/broker/stale.h"
 #include "helper/broker/stores.h"
+#include "helper/broker/systemd.h"
 #include "helper/broker/user_folder.h"
 
 /* --- life of a step --- */
@@ -382,7 +383,7 @@ int kb_step_ask_fetch(struct kb_step *s, const char *version, kb_store_done done
         return 0;
 }
 
-static void begin_fetch(struct kb_step *s)
+static void fetch(struct kb_step *s)
 {
         int r;
 
@@ -395,6 +396,38 @@ static void begin_fetch(struct kb_step *s)
                 fetch_failed(s, KB_E_NOT_FOUND, "the credential's file is gone");
         else if (r < 0)
                 fetch_failed(s, KB_E_INTERNAL, "out of memory");
+}
+
+static void on_pid_1_asked(int r, const struct kb_unit_facts *facts, void *userdata)
+{
+        struct kb_step *s = userdata;
+
+        if (!kb_step_take_back(s))
+                return;
+        if (r >= 0 && !s->held->grant.ended)
+                fetch(s);
+        else
+                fetch_failed(s, KB_E_UNREACHABLE,
+                             "PID 1 does not say who the unit runs as, and it keeps the old one");
+}
+
+/*
+ * Without PID 1 a unit can be given nothing new. So after a lease that was for nothing the store is not
+ * asked for another before PID 1 has answered: each would only be revoked again.
+ */
+static void begin_fetch(struct kb_step *s)
+{
+        struct kb_held *held = s->held;
+        int r;
+
+        if (!held->asks_first || held->consumer != KB_CONSUMER_UNIT || !kb_grant_newest(&held->grant)) {
+                fetch(s);
+                return;
+        }
+        s->lent = true;
+        r = kb_systemd_unit_facts(held->broker->systemd, held->grant.consumer, on_pid_1_asked, s);
+        if (r < 0)
+                on_pid_1_asked(r, NULL, s);
 }
 
 /* --- renew --- */

@@ -32,6 +32,7 @@ struct kb_held {
         bool offers;               /* the offered lease is, or is to be, in the folder */
         unsigned fetched;          /* answers of the store */
         bool deaf;                 /* the unit could not be told, the last time it was tried */
+        bool asks_first;           /* whether PID 1 is there: the last new lease was for nothing */
         bool ready;                /* its values may be let out */
         bool refilling;            /* refill.c is at it */
         bool refill_failed;        /* there is no use in trying again */

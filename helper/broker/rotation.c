@@ -147,6 +147,7 @@ static void on_told(int r, void *userdata)
 
         if (!kb_step_take_back(s))
                 return;
+        s->held->asks_first = r == -EHOSTDOWN;
         if (r == -ENOENT || r == -ECANCELED) /* the unit is on its way out: nobody is left to be told */
                 offered(s, KB_E_OK, "");
         else
@@ -180,6 +181,7 @@ static void on_published(int r, const struct kb_unit_folder_made *made, void *us
 
         if (!kb_step_take_back(s))
                 return;
+        s->held->asks_first = r < 0;
         if (r >= 0) {
                 s->published = true;
                 s->made = *made;

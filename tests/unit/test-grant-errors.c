@@ -287,6 +287,7 @@ static void a_rotation_that_is_of_no_use_keeps_the_old_values(void **state)
         world_commit();
         world_revoked();
         world_pass(310 * SEC);
+        world_facts(0, false);                    /* PID 1 is there */
         FETCHED("L3", 3600, "password", "three"); /* and by the changed one it has not what it should */
         world_commit();
         assert_string_equal(world_file("web-tls.password"), "one");
@@ -304,6 +305,41 @@ static void a_unit_that_cannot_be_asked_to_reload_keeps_the_old_values(void **st
         world_facts(0, false);
         assert_string_equal(world_file("web-tls.password"), "one");
         assert_string_equal(kb_grant_newest(&world_held("web-tls")->grant)->id, "L1");
+        end_everything();
+}
+
+/* Each would be one that nobody takes, and that has to be revoked. */
+static void while_pid_1_is_away_no_more_than_one_lease_is_made(void **state)
+{
+        world_issue("web-tls", "L1", 3600, "one");
+        world_pass(2400 * SEC);
+        FETCHED("L2", 3600, "password", "two");
+        world_commit();
+        world_facts(-EHOSTDOWN, false);
+        world_commit();
+        world_revoked();
+        world_commit();
+        assert_string_equal(world_trace(), "fetch pki/issue/web; grant-issued L2; renew-failed L2; "
+                                           "grant-revoking L2; revoke L2; grant-revoked L2");
+        for (unsigned i = 0; i < 10; i++) {
+                world_faults.systemd = i < 5 ? -EHOSTDOWN : 0;
+                world_pass(20 * SEC);
+                if (world_waits_for_facts())
+                        world_facts(-ETIMEDOUT, false);
+                assert_int_equal(world_calls(), 0);
+                world_commit();
+        }
+        assert_non_null(strstr(world_trace(), "renew-failed L1"));
+        world_pass(310 * SEC);
+        world_facts(0, false);
+        FETCHED("L3", 3600, "password", "three");
+        world_commit();
+        world_facts(0, false);
+        world_job(0);
+        assert_string_equal(world_file("web-tls.password"), "three");
+        world_pass(3600 * SEC / 2); /* and the next one is asked for at once again */
+        world_commit();
+        assert_false(world_waits_for_facts());
         end_everything();
 }
 
@@ -438,6 +474,7 @@ int main(void)
                 TEST(a_revocation_that_fails_is_written_down_and_tried_again),
                 TEST(a_rotation_that_is_of_no_use_keeps_the_old_values),
                 TEST(a_unit_that_cannot_be_asked_to_reload_keeps_the_old_values),
+                TEST(while_pid_1_is_away_no_more_than_one_lease_is_made),
                 TEST(a_unit_that_was_not_restarted_is_asked_again),
                 TEST(a_probe_says_when_the_unit_has_changed_over),
                 TEST(a_unit_that_is_not_told_finds_the_new_values),

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "common/clock.h"
+#include "helper/log/event.h"
 
 /* Text for a line of roff: no escape, no request; each sentence on a line of its own, as mdoc wants it. */
 static void print_prose(const char *text)
@@ -212,6 +213,47 @@ static void print_exits(void)
         puts(".El");
 }
 
+/* --- the log --- */
+
+static void print_log_fields(void)
+{
+        static const struct {
+                unsigned number;
+                const char *name, *kind;
+                size_t max;
+                const char *journal, *prose;
+        } fields[] = {
+#define FIELD(number, name, member, kind, max, journal, prose)                                              \
+        {number, #member, #kind, max, journal, prose},
+#include "helper/log/fields.def"
+#undef FIELD
+        };
+
+        puts(".Bl -tag -width Ds -compact");
+        for (size_t i = 0; i < KB_ARRAY_SIZE(fields); i++) {
+                printf(".It %u Li %s , No %s", fields[i].number, fields[i].name, fields[i].kind);
+                if (fields[i].max > 0)
+                        printf(", %zu", fields[i].max);
+                printf(", Li %s\n%s.\n", fields[i].journal, fields[i].prose);
+        }
+        puts(".El");
+}
+
+static void print_log_events(void)
+{
+        static const char *const priorities[] = {"emerg",   "alert",  "crit", "err",
+                                                 "warning", "notice", "info", "debug"};
+
+        puts(".Bl -tag -width Ds -compact");
+        for (size_t i = 0; i < kb_event_table_size; i++) {
+                const struct kb_event_info *e = &kb_event_table[i];
+
+                printf(".It %u Cm %s , No %s, %s\n%s.\n.br\n.Li %s\n", e->id, e->word,
+                       priorities[e->priority], e->outcome, e->title, e->message_id);
+        }
+        puts(".El");
+}
+
 static const struct {
         const char *name;
         void (*print)(void);
@@ -221,6 +263,8 @@ static const struct {
         {"@commands\n", print_commands},
         {"@options\n", print_options},
         {"@exits\n", print_exits},
+        {"@log-fields\n", print_log_fields},
+        {"@log-events\n", print_log_events},
 };
 
 int main(void)

@@ -76,57 +76,18 @@ int cli_run_status(struct cli *cli)
 
 /* --- OpenMetrics --- */
 
-enum kind {
-        NUMBER,  /* goes up and down */
-        COUNT,   /* only up, from the start of the broker */
-        SECONDS, /* a duration, whose name says so */
-        TIME,    /* of the broker's microseconds */
-        FLAG,    /* 1 when the text of the fact is not empty, or is `when` */
-};
+enum kind { NUMBER, COUNT, SECONDS, TIME, FLAG };
 
-/* Which facts are figures, and what stands over each; a fact that is new in the broker and a number is
- * printed all the same. docs/RUNBOOK.md says which of them to be woken for. */
 static const struct figure {
         const char *fact;
         enum kind kind;
-        const char *name; /* NULL: the fact's */
+        const char *name;
         const char *help;
         const char *when;
 } figures[] = {
-        {"started", TIME, "started_seconds", "When the broker was started, in seconds since the epoch."},
-        {"login_mode", FLAG, "login_observing", "Whether nobody is refused: Mode=observe.", "observe"},
-        {"recovery_codes", NUMBER, NULL, "One-time codes for logins that are left."},
-        {"recovery_used", NUMBER, NULL, "Of these, how many let somebody in since they were made."},
-        {"credentials", NUMBER, NULL, "Credentials that are defined."},
-        {"grants", NUMBER, NULL, "Grants that live."},
-        {"grants_failing", NUMBER, NULL, "Grants whose last renewal failed."},
-        {"grants_revoking", NUMBER, NULL, "Grants that still have to be revoked in a store."},
-        {"grants_overdue_seconds", SECONDS, NULL,
-         "How long the oldest grant that could not be renewed is overdue."},
-        {"refusals", COUNT, NULL, "What was refused: credentials, logins, changes."},
-        {"requests_pending", NUMBER, NULL, "Requests that have no answer yet, this one among them."},
-        {"units_waiting", NUMBER, NULL, "Units in the middle of their start that wait for a credential."},
-        {"log_records", NUMBER, NULL, "Records in the log, from the first on."},
-        {"log_waiting", NUMBER, NULL, "Records that are not on the disk yet."},
-        {"log_lost", COUNT, NULL,
-         "Records nobody waited for that were dropped because the disk took none for too long."},
-        {"log_error", FLAG, "log_failing", "Whether the log cannot be written."},
-        {"journal_lag", NUMBER, NULL, "Records on the disk that are not in the journal yet."},
-        {"journal_resent", COUNT, NULL, "Records that the journal had lost and that were sent again."},
-        {"journal_given_up", COUNT, NULL, "Records that the journal never took."},
-        {"journal_blind", NUMBER, NULL,
-         "Whether the journal cannot be read back, so that nothing can be confirmed."},
-        {"journal_error", FLAG, "journal_failing", "Whether the journal takes no records just now."},
-        {"directory_version", NUMBER, NULL, "Version of the directory that is in force."},
-        {"directory_confirmed", TIME, "directory_confirmed_seconds",
-         "When the store last confirmed the directory, in seconds since the epoch."},
-        {"directory_age_seconds", SECONDS, NULL, "How long ago that was."},
-        {"directory_old", NUMBER, NULL, "Whether the directory is too old to let anybody in: MaxAge=."},
-        {"directory_people", NUMBER, NULL, "People in the directory."},
-        {"directory_left_out", NUMBER, NULL,
-         "People who are left out because this host's own files have their name or id."},
-        {"directory_problem", FLAG, "directory_failing",
-         "Whether the last refresh of the directory failed."},
+#define FIGURE(fact, kind, name, help, when) {fact, kind, name, help, when},
+#include "cli/metrics.def"
+#undef FIGURE
 };
 
 static const struct figure *figure_of(const char *fact)
@@ -154,7 +115,7 @@ static void print_value(const struct figure *f, const char *metric, const char *
 static void print_metric(const char *name, const char *value)
 {
         const struct figure *f = figure_of(name);
-        _cleanup_free_ char *metric = cli_format("keybearer_%s", f && f->name ? f->name : name);
+        _cleanup_free_ char *metric = cli_format("keybearer_%s", f ? f->name : name);
 
         if (!is_number(value) && !(f && f->kind == FLAG))
                 return;

@@ -213,6 +213,28 @@ static void print_exits(void)
         puts(".El");
 }
 
+/* --- figures --- */
+
+static void print_metrics(void)
+{
+        enum kind { NUMBER, COUNT, SECONDS, TIME, FLAG };
+        static const struct {
+                enum kind kind;
+                const char *name, *help;
+        } figures[] = {
+#define FIGURE(fact, kind, name, help, when) {kind, name, help},
+#include "cli/metrics.def"
+#undef FIGURE
+        };
+
+        puts(".Bl -tag -width Ds -compact");
+        for (size_t i = 0; i < KB_ARRAY_SIZE(figures); i++) {
+                printf(".It Li %s%s\n", figures[i].name, figures[i].kind == COUNT ? "_total" : "");
+                print_prose(figures[i].help);
+        }
+        puts(".El");
+}
+
 /* --- the log --- */
 
 static void print_log_fields(void)
@@ -223,8 +245,7 @@ static void print_log_fields(void)
                 size_t max;
                 const char *journal, *prose;
         } fields[] = {
-#define FIELD(number, name, member, kind, max, journal, prose)                                              \
-        {number, #member, #kind, max, journal, prose},
+#define FIELD(number, name, member, kind, max, journal, prose) {number, #member, #kind, max, journal, prose},
 #include "helper/log/fields.def"
 #undef FIELD
         };
@@ -254,6 +275,42 @@ static void print_log_events(void)
         puts(".El");
 }
 
+/* --- reasons --- */
+
+struct reason {
+        const char *word, *text;
+};
+
+static void print_reasons(const struct reason *reasons, size_t n)
+{
+        puts(".Bl -tag -width Ds -compact");
+        for (size_t i = 0; i < n; i++)
+                printf(".It Cm %s\n%s.\n", reasons[i].word, reasons[i].text);
+        puts(".El");
+}
+
+static void print_errors(void)
+{
+        static const struct reason reasons[] = {
+#define ERROR(number, name, word, status, text) {word, text},
+#include "common/error.def"
+#undef ERROR
+        };
+
+        print_reasons(reasons + 1, KB_ARRAY_SIZE(reasons) - 1); /* the first is success */
+}
+
+static void print_decision_reasons(void)
+{
+        static const struct reason reasons[] = {
+#define REASON(name, word, text) {word, text},
+#include "directory/reason.def"
+#undef REASON
+        };
+
+        print_reasons(reasons + 1, KB_ARRAY_SIZE(reasons) - 1);
+}
+
 static const struct {
         const char *name;
         void (*print)(void);
@@ -263,6 +320,9 @@ static const struct {
         {"@commands\n", print_commands},
         {"@options\n", print_options},
         {"@exits\n", print_exits},
+        {"@metrics\n", print_metrics},
+        {"@errors\n", print_errors},
+        {"@decision-reasons\n", print_decision_reasons},
         {"@log-fields\n", print_log_fields},
         {"@log-events\n", print_log_events},
 };

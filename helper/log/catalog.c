@@ -10,7 +10,8 @@ int main(void)
         for (size_t i = 0; i < kb_event_table_size; i++) {
                 const struct kb_event_info *e = &kb_event_table[i];
 
-                printf("\n-- %s\nSubject: %s\nDefined-By: Keybearer\nDocumentation: man:keybearer(8)\n\n",
+                printf("\n-- %s\nSubject: %s\nDefined-By: Keybearer\nDocumentation: "
+                       "man:keybearer-log(5)\n\n",
                        e->message_id, e->title);
                 /* only fields that every entry has: journalctl leaves others as they stand here */
                 printf("Record @KEYBEARER_SEQ@ of the log, about @KEYBEARER_SUBJECT@: "

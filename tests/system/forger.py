@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Root who alters the log and knows how it is made: a second implementation of docs/LOG.md, for the attacker.
+"""Root who alters the log and knows how it is made: keybearer-log(5), for the attacker.
 
 Records are their bytes, in a list. Sequence numbers count from 1, places in the list from 0.
 """

@@ -8,9 +8,12 @@
 
 #include "cli/cli.h"
 
+/* "orders@.service": a unit of many instances, none of which is named. */
 bool cli_unit_is_template(const char *unit);
 
-/* An instance that stands for all of a template: a glob that takes this one takes any. Else the unit itself.
+/*
+ * An instance that stands for all of a template: a glob that takes this one takes any. Else the unit itself.
+ * A new string.
  */
 char *cli_unit_example(const char *unit);
 

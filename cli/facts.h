@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the broker says about itself: pairs of name and text. */
+/*
+ * What the broker says about itself: pairs of name and text. metrics.def says which of them are figures, and
+ * common/protocol.def how they come (`status`).
+ */
 
 #include "cli/cli.h"
 #include "common/client.h"

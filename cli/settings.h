@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Settings in force, as a file that could be read again, each behind a comment that says where it is from.
+/*
+ * Settings in force, on stdout as a file that could be read again, each behind a comment that says where it
+ * is from; with --json as an object. object is the struct that belongs to the table. Returns 0.
  */
 
 #include "cli/cli.h"

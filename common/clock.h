@@ -3,7 +3,7 @@
 
 /*
  * Time. All of it is microseconds in a uint64_t. Logic takes "now" as a parameter and never reads a clock;
- * only entry points call these two.
+ * only entry points read one.
  */
 
 #include <stdint.h>

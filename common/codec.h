@@ -11,8 +11,7 @@
  * are explained in common/protocol.def, their bytes in common/wire.h.
  *
  *   void kb_TYPE_put(struct kb_writer *w, const struct kb_TYPE *m)    appends; the writer is sticky
- *   int kb_TYPE_get(struct kb_span from, struct kb_TYPE *ret)         0 or -EBADMSG; nothing may be left
- * over
+ *   int kb_TYPE_get(struct kb_span from, struct kb_TYPE *ret)         0 or -EBADMSG; has to use all of it
  *
  * A decoded message points into the bytes it came from and owns nothing.
  */

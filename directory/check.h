@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Inside directory/ only: what can be said about one record without looking at the others. */
+/*
+ * Inside directory/ only: what can be said about one record without looking at the others. Texts and names
+ * become lines of /etc/passwd, paths and patterns in the hands of every program, so each is held to what
+ * those bear. KB_REFUSAL_NONE, or the first thing that is wrong (refusal.def).
+ */
 
 #include "directory/document.h"
 

@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * The name service on disk: two files for all to read in /var/lib/keybearer/nss/ (0755, root's).
+ * The name service on disk, as keybearer-users(5) has it for others: two files for all to read in
+ * /var/lib/keybearer/nss/ (0755, root's).
  *
  * `generation` is one little-endian u64 and is never replaced. Readers keep it mapped for as long as they
  * run. `users-1` holds everybody, is never changed, and is replaced by rename(2); the 1 is the version of
@@ -35,8 +36,8 @@
  *                text: name NUL * NUL member NUL member NUL ...
  *   USER_NAMES   hash tables: u32 key, u32 index + 1 (0: empty). The number of slots is a power of two and
  *   USER_IDS     more than the number of elements. The key is kb_nss_hash() of the name, or the id. Look
- * from GROUP_NAMES  slot kb_nss_mix(key) on, round the end, until the element is found or a slot is empty.
- *   GROUP_IDS
+ *   GROUP_NAMES  from slot kb_nss_mix(key) on, round the end, until the element is found or a slot is
+ *   GROUP_IDS    empty.
  *   GIDS         u32: supplementary groups of the users
  *   MEMBERS      u32: where in its group's text a member's name starts
  *   TEXT         bytes

@@ -2,8 +2,7 @@
 #pragma once
 
 /*
- * What records.def expands to, for each RECORD(name, ...): KB_RECORD_name, struct kb_name_record, its codec,
- * and
+ * What records.def expands to, for each RECORD(name, ...): KB_RECORD_name, struct kb_name_record, codec, and
  *
  *   void kb_directory_add_name(struct kb_writer *document, const struct kb_name_record *record)
  *

@@ -11,8 +11,8 @@
  *   SUCCESS    here it is, all of it in the caller's buffer
  *   NOTFOUND   nobody: the file is complete, so that is certain
  *   TRYAGAIN   with ERANGE: the buffer is too small. With EAGAIN: no descriptors or memory for the moment
- *   UNAVAIL    cannot tell: no file, a damaged one, or one of another format. Never "nobody", which caches
- * and programs would remember
+ *   UNAVAIL    cannot tell: no file, a damaged one, or one of another format. Never "nobody", which would
+ *              be remembered by caches and programs
  *
  * The functions are those of nss(5), "NSS Modules Interface" in the manual of glibc.
  */

@@ -80,14 +80,27 @@ void kb_step_note_failure(struct kb_held *held, enum kb_event_id id, const struc
  */
 void kb_issue_settle(struct kb_held *held);
 
-/* rotation.c */
+/*
+ * rotation.c: what the consumer hears of a new lease. is_stopped: another unit could not be told of this
+ * credential, so nobody else is, unless the lease is about to end. must_wait: MaxParallel= others are at it,
+ * or this unit is just told of another credential.
+ */
 bool kb_rotation_is_stopped(const struct kb_held *held);
 bool kb_rotation_must_wait(const struct kb_held *held, const struct kb_grant_step *step);
+
+/*
+ * The steps themselves; each ends in kb_step_done(). offer: new values into the folder, then OnRotate=.
+ * restart: the new invocation will ask. probe: Probe= says whether the new values are used. adopt: Overlap=
+ * is over, so they are taken to be.
+ */
 void kb_rotation_offer(struct kb_step *s);
 void kb_rotation_restart(struct kb_step *s);
 void kb_rotation_probe(struct kb_step *s);
 void kb_rotation_adopt(struct kb_step *s);
 
-/* refill.c: the values of a kept secret that was handed out before the broker started anew */
+/*
+ * refill.c: the values of a kept secret that was handed out before the broker started anew, which the folder
+ * needs and the log does not have. possible: the version is known, the values are not.
+ */
 bool kb_refill_possible(const struct kb_held *held);
 void kb_refill_begin(struct kb_held *held);

@@ -3,7 +3,11 @@
 
 /*
  * Every verb the broker answers: verbs.c has the table, one file per group has the handlers. Who may call is
- * in common/protocol.def and was checked before a handler runs.
+ * in common/protocol.def and was checked before a handler runs, and so was the shape of the fields.
+ *
+ * A handler gets the request and the struct kb_broker. It answers exactly once, now or later from the event
+ * loop, with kb_request_reply() or kb_request_fail() (helper/server/server.h), also when the peer has hung
+ * up. What permits is answered once its record is on disk.
  */
 
 #include "helper/server/server.h"

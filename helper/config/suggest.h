@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* "did you mean ...?": the nearest of some words to one that was mistyped. */
+/*
+ * "did you mean ...?": the nearest of some words to one that was mistyped, by the number of letters that
+ * have to be changed, added, left out or swapped with the next. One, and one more for each four letters of
+ * the word, is near.
+ */
 
 #include <stddef.h>
 

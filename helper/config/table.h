@@ -3,8 +3,7 @@
 
 /*
  * A kind of file is a table of its keys. From the table expand: the struct that a file becomes, the parser,
- * the defaults, what `keybearer config show` prints, and the page in man/. A table is an X-macro file of
- * rows
+ * the defaults, what `keybearer config show` prints, and the page in man/. A table is an X-macro file with
  *
  *   KEY(section, name, kind, member, default, min, max, words, apply, prose)
  *

@@ -4,10 +4,10 @@
 /*
  * Anchors. An anchor is a record that carries
  *
- *   mac = HMAC-SHA256(key of its number, "keybearer anchor 1" | id of the log | number | sequence |
- * previous)
+ *   mac = HMAC-SHA256(key of its number, LABEL | id of the log | number | sequence | previous)
  *
- * `previous` is the hash of the record before it, and so stands for all of them. Then the key moves on,
+ * with LABEL "keybearer anchor 1"; keybearer-log(5) has the bytes. `previous` is the hash of the record
+ * before it, and so stands for all of them. Then the key moves on,
  *
  *   key of number + 1 = HMAC-SHA256(key of number, "next")
  *

@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * One record as it lies in a file of the log. Integers are little-endian.
+ * One record as it lies in a file of the log; keybearer-log(5) has it for others. Integers are
+ * little-endian.
  *
  *   u32  size       of the whole record, these four bytes included
  *   u32  crc        CRC-32C of everything behind it

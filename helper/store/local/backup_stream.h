@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * A backup as a stream of bytes. It needs nothing but itself and one of the slots' secrets to be read again:
+ * A backup as a stream of bytes, as keybearer-backup(5) has it for others. It needs nothing but itself and
+ * one of the slots' secrets to be read again:
  *
  *   "KBSTORE1", u32 size of the header, the header (kb_backup_header, in wire encoding)
  *   then pieces: u32 size, AES-256-GCM ciphertext of up to 64 KiB of the database, tag

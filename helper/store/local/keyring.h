@@ -4,8 +4,7 @@
 /*
  * The root keys, and the records sealed under them.
  *
- *   root key of a generation --HKDF, "purpose"--> key of a purpose --HKDF, 16 random bytes--> key of one
- * record
+ *   root key of a generation --HKDF, "purpose"--> key of a purpose --HKDF, 16 random bytes--> record's key
  *
  * A record is sealed for one place: its purpose (table), name, version and generation are associated data,
  * so it cannot be moved to another place without being noticed. Both the salt of its key and its nonce are

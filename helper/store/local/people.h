@@ -6,6 +6,10 @@
  * the directory that is made of them (document.h), in the same transaction.
  *
  * Attributes that nobody types: uid, gid, hash (crypt(3)), changed (when the password was, microseconds).
+ *
+ * All need an OPEN store. KB_E_OK, or an error with its sentence in *problem: KB_E_NOT_FOUND, KB_E_CONFLICT
+ * (the name or id is taken, also by this host's own files), KB_E_BAD_REQUEST (an attribute that is none, or
+ * has no such value), KB_E_STORAGE; and then nothing has changed.
  */
 
 #include "helper/store/local/attribute.h"

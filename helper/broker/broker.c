@@ -80,33 +80,45 @@ static void report(const struct kb_problems *problems)
 }
 
 /* skip_bad: at the start, what is good is served; a reload is all or nothing. */
-static int load(bool skip_bad, struct kb_config **ret_config, struct kb_credentials **ret_credentials)
+static int load(bool skip_bad, struct kb_problems *problems, struct kb_config **ret_config,
+                struct kb_credentials **ret_credentials)
 {
-        _cleanup_problems_ struct kb_problems problems = {0};
         _cleanup_(kb_config_freep) struct kb_config *config = NULL;
-        int r = kb_config_new(KB_CONFIG_FILE, &trust, &problems, &config);
+        int r = kb_config_new(KB_CONFIG_FILE, &trust, problems, &config);
 
         if (r >= 0)
-                r = kb_credentials_new(KB_CREDENTIALS_FOLDER, &trust, config, skip_bad, &problems,
+                r = kb_credentials_new(KB_CREDENTIALS_FOLDER, &trust, config, skip_bad, problems,
                                        ret_credentials);
-        report(&problems);
+        report(problems);
         if (r >= 0)
                 *ret_config = take_ptr(config);
         return r;
 }
 
+/* The first problem stands for all: the journal has a line for each, and so has `keybearer config check`. */
+static void note_refused(struct kb_broker *broker, const struct kb_problems *problems)
+{
+        struct kb_event event = {.id = KB_EVENT_CONFIG_REFUSED, .detail = "it cannot be read"};
+
+        if (problems->count > 0) {
+                event.file = problems->problems[0].file;
+                event.line = problems->problems[0].line;
+                event.detail = problems->problems[0].text;
+        }
+        kb_broker_note(broker, event);
+}
+
 void kb_broker_reload(struct kb_broker *broker)
 {
+        _cleanup_problems_ struct kb_problems problems = {0};
         struct kb_config *config;
         struct kb_credentials *credentials;
         struct kb_event event = {.id = KB_EVENT_CONFIG_LOADED};
         char detail[64];
-        int r = load(false, &config, &credentials);
+        int r = load(false, &problems, &config, &credentials);
 
         if (r < 0) {
-                event.id = KB_EVENT_CONFIG_REFUSED;
-                event.detail = "`keybearer config check` shows each line; the one before stays in force";
-                kb_broker_note(broker, event);
+                note_refused(broker, &problems);
                 return;
         }
         kb_credentials_free(broker->credentials);
@@ -262,7 +274,8 @@ static int open_sockets(struct kb_broker *broker)
 /* What was handed out before is known before the first question is answered. */
 static int start(struct kb_broker *broker)
 {
-        int r = load(true, &broker->config, &broker->credentials);
+        _cleanup_problems_ struct kb_problems problems = {0};
+        int r = load(true, &problems, &broker->config, &broker->credentials);
 
         if (r >= 0)
                 r = load_host_key(broker);

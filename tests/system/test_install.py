@@ -11,6 +11,7 @@ import time
 import pytest
 from machine import Machine
 from package import INSTALL
+from service import add, define, keep, service
 
 SOCKETS = ("root", "auth", "encrypted", "plain")
 LISTENING = [*(f"keybearer-{name}.socket" for name in SOCKETS), "keybearer-store-local.socket"]
@@ -190,14 +191,50 @@ def test_store_opens_by_itself_after_a_reboot(fresh_machine: Machine) -> None:
     assert "sealed" not in fresh_machine.run("keybearer status").stdout
 
 
-def test_purge_leaves_nothing(bare_machine: Machine) -> None:
-    """After a purge the login files are what they were, byte for byte, and nothing of ours is left."""
+def comes_in_by_every_way(machine: Machine) -> None:
+    """lea, of /etc/passwd: over ssh, by su, at the console, and as root by sudo."""
+    assert logs_in(machine, "lea")
+    for user, command, becomes in (("games", "su - lea -c 'id -un'", "lea"), ("lea", "sudo -k id -un", "root")):
+        said = machine.dialogue(command, ("assword", "a long word"), user=user)
+        assert said.returncode == 0 and said.stdout.split()[-1] == becomes, said.stdout
+    said = machine.dialogue("exec login lea", ("assword", "a long word"), (r"[$#] $", "echo I am $(id -un); exit"))
+    assert "I am lea" in said.stdout, said.stdout
+
+
+def put_to_work(machine: Machine) -> None:
+    """ana of ours is logged in, and a unit runs with a secret."""
+    machine.run("keybearer setup", timeout=120)
+    machine.run("keybearer user add ana --password-stdin", input="a long word\n")
+    machine.run("keybearer rule add doors who=ana service='sshd su-l login sudo'")
+    keep(machine, "orders", password="hard to guess")
+    define(machine, "orders-db", "kv/orders", "orders.service")
+    service(machine, "orders.service")
+    add(machine, "orders.service", "orders-db")
+    machine.run("systemctl start orders.service")
+    machine.popen(LOGIN.format(user="ana", how="password").replace("id -un", "sleep 600"), stdin=subprocess.DEVNULL)
+    machine.wait_for(lambda: machine.run("pgrep -u ana sleep", check=False).returncode == 0, 30, "ana is logged in")
+
+
+def test_after_remove_and_purge_it_is_the_host_that_it_was(bare_machine: Machine) -> None:
+    """Also with people logged in and units at work: the login files are what they were, byte for byte, local people
+    come in by every way, and a purge leaves nothing of ours."""
+    add_local_person(bare_machine, "lea")
+    bare_machine.write("/etc/sudoers.d/lea", "Defaults lecture=never\nlea ALL=(ALL) ALL\n", 0o440)
     before = login_files(bare_machine)
+    comes_in_by_every_way(bare_machine)
     bare_machine.run(INSTALL, timeout=120)
     assert names_us(bare_machine)
+    put_to_work(bare_machine)
+    comes_in_by_every_way(bare_machine)
     files = bare_machine.run("dpkg -L keybearer").stdout.split()
+    bare_machine.run("apt-get remove -qy keybearer", timeout=120)
+    assert login_files(bare_machine) == before
+    comes_in_by_every_way(bare_machine)
+    assert bare_machine.run("getent passwd ana", check=False).stdout == "" and not logs_in(bare_machine, "ana")
+    assert bare_machine.active("orders.service")  # what runs goes on; it has its secret
     bare_machine.run("apt-get purge -qy keybearer", timeout=120)
     assert login_files(bare_machine) == before
+    comes_in_by_every_way(bare_machine)
     left = "for path; do [ -d $path ] || [ ! -e $path ] || echo $path; done"
     assert bare_machine.run(["sh", "-c", left, "sh", *files]).stdout == ""
     for folder in ("/etc/keybearer", "/var/lib/keybearer", "/var/lib/keybearer-store-local"):

@@ -121,7 +121,7 @@ def test_a_lost_name_file_lets_only_the_hosts_own_people_in(host: Machine) -> No
 
 
 def test_guessing_locks_out_over_a_restart(host: Machine) -> None:
-    """Ten wrong passwords lock out that service for that host; another service still asks."""
+    """Ten wrong passwords lock out that person for that service from that host; other services and hosts still ask."""
     guess = "echo wrong | pamtester -I rhost=far.example sshd ana authenticate"
     for _ in range(2):  # each pauses, so some at once
         host.run(f"for i in 1 2 3 4 5; do {guess} & done; wait", check=False)
@@ -129,6 +129,9 @@ def test_guessing_locks_out_over_a_restart(host: Machine) -> None:
     assert host.run(right, input=f"{PASSWORD}\n", check=False).returncode != 0
     host.run("systemctl restart keybearerd.service")
     assert host.run(right, input=f"{PASSWORD}\n", check=False).returncode != 0
+    assert "ana" in host.run("keybearer audit show reason=locked remote_host=far.example service=sshd").stdout
+    for other in ("-I rhost=far.example su", "-I rhost=near.example su", "-I rhost=near.example sshd", "su", "login"):
+        host.run(f"pamtester {other} ana authenticate acct_mgmt", input=f"{PASSWORD}\n")
     assert ssh(host, "ana")
 
 

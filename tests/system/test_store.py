@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import re
 import sqlite3
 
 import pytest
 from machine import Machine, Result
 from package import INSTALL
-from service import keep
+from service import add, define, keep, service
 
 UNIT = "keybearer-store-local.service"
 STATE = "/var/lib/keybearer-store-local"
@@ -84,6 +85,13 @@ def test_without_its_credential_it_is_sealed_and_says_how_to_open_it(host: Machi
     host.run(["mv", "/root/root-key", ROOT_KEY])
 
 
+def test_passwords_are_hashed_beside_what_matters_more(host: Machine) -> None:
+    """The threads of its pool are nice to the one that serves, in the sandbox too."""
+    pid = host.run(["systemctl", "show", "-P", "MainPID", UNIT]).stdout.strip()
+    nice = [int(word) for word in host.run(["ps", "-L", "-o", "ni=", "-p", pid]).stdout.split()]
+    assert nice[0] == 0 and len(nice) > 1 and set(nice[1:]) == {10}, nice
+
+
 def greet(machine: Machine) -> None:
     """The broker says hello to its stores, as it does every minute: it hears what to keep, and tells what it kept."""
     machine.run(["systemctl", "restart", "keybearerd.service"])
@@ -120,6 +128,54 @@ def test_keys_are_rotated_and_a_backup_comes_back(host: Machine) -> None:
     assert get(host, "a").stdout.strip() == "acknowledged"
     restart(host)
     assert get(host, "a").stdout.strip() == "acknowledged"
+
+
+# Starts a unit again and again, which keeps what it was given.
+STARTS = "while [ ! -e /run/enough ]; do systemctl start eager.service || echo failed >>/run/got; done"
+EAGER = """\
+[Unit]
+StartLimitIntervalSec=0
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'cat $CREDENTIALS_DIRECTORY/eager.value >>/run/got; echo >>/run/got'
+"""
+
+
+def rotate_on_a_terminal(machine: Machine) -> set[int]:
+    """Rotates the keys, with a person who looks on; returns the percents that were shown."""
+    shown = machine.dialogue("keybearer store rotate-key", timeout=120)
+    assert shown.returncode == 0, shown.stdout
+    return {int(percent) for percent in re.findall(r"\r *(\d+)% ", shown.stdout)}
+
+
+def issued_meanwhile(machine: Machine) -> bool:
+    """Whether the log has a grant between the beginning and the end of a rotation."""
+    shown = machine.run("keybearer audit show --json").stdout.splitlines()
+    rows = [row for row in map(json.loads, shown) if row.get("action") == "store rotate-key" or row["event"] == "grant-issued"]
+    words = " ".join(row["event"] for row in rows)
+    return re.search(r"admin-asked (grant-issued )+admin-done", words) is not None
+
+
+def test_units_start_while_keys_are_rotated_and_a_terminal_sees_how_far(host: Machine) -> None:
+    """What was sealed with the key before, and what is with the new one, is the same to them; in a pipe it is quiet."""
+    host.run("for i in $(seq 70); do echo $i | keybearer secret put kv/many/$i value; done", timeout=120)
+    define(host, "eager", "kv/a", "eager.service")
+    service(host, "eager.service", EAGER)
+    add(host, "eager.service", "eager")
+    with host.popen(STARTS) as starter:
+        try:
+            host.wait_for(lambda: host.run("test -e /run/got", check=False).returncode == 0, 30, "a first start")
+            percents = rotate_on_a_terminal(host)
+            while not issued_meanwhile(host):
+                percents |= rotate_on_a_terminal(host)
+        finally:
+            host.run("touch /run/enough")
+        starter.wait()
+    assert len(percents) > 1 and max(percents) <= 100
+    assert "%" not in host.run("keybearer store rotate-key 2>&1").stdout
+    assert set(host.read("/run/got").splitlines()) == {"acknowledged"}
+    assert [get(host, f"many/{i}").stdout.strip() for i in (1, 70)] == ["1", "70"]
+    host.run("rm /run/enough /run/got")
 
 
 def test_the_backup_of_another_host_opens_by_itself_from_then_on(host: Machine, bare_machine: Machine) -> None:

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from disk import Disk
 from machine import Machine
 from package import INSTALL
-from service import add, define, fails_without_credentials, keep, restart, seen, service
+from service import add, define, drop_in, fails_without_credentials, keep, restart, seen, service, status
 
 STORE = "keybearer-store-local.socket keybearer-store-local.service"
 LOG = "/var/lib/keybearer/log"
@@ -86,3 +87,39 @@ def test_without_a_record_nobody_comes_in(fresh_machine: Machine) -> None:
     told = "journalctl --no-pager -o cat -u orders.service -g 'not given orders-db: no-record'"
     host.wait_for(lambda: len(host.run(told).stdout.splitlines()) == 2, what="its record")
     assert ["; this was at 20" in line for line in host.run(told).stdout.splitlines()] == [False, True]
+
+
+def test_a_disk_of_the_log_that_goes_read_only_lets_nobody_in(fresh_machine: Machine) -> None:
+    """Under a broker that runs, as a disk does that fails: as with a full one, and nothing that was written is lost."""
+    host = fresh_machine
+    let_ana_in(host)
+    keep(host, "orders", password="hard to guess")
+    define(host, "orders-db", "kv/orders", "orders.service")
+    service(host, "orders.service")
+    add(host, "orders.service", "orders-db")
+    drop_in(host, "orders.service", {"Restart": "no"})
+    host.run("systemctl stop keybearerd.service")
+    with Disk(host, LOG) as disk:
+        host.run("systemctl start keybearerd.service")
+        assert enters(host, "ana", PASSWORD)
+        host.run("keybearer audit anchor >/root/anchor")
+        written = host.run("keybearer audit show --json").stdout.splitlines()
+        disk.fail()
+        assert not enters(host, "ana", PASSWORD)
+        assert enters(host, "lea", "a long word")
+        assert restart(host, "orders.service", check=False).returncode != 0
+        assert fails_without_credentials(host, "orders.service")
+        host.wait_for(lambda: "no-record" in status(host, "orders.service"), what="the reason in the unit's status")
+        refused = host.run("keybearer secret get kv/orders password", check=False)
+        assert refused.returncode == 3 and "the log cannot be written: Read-only file system" in refused.stderr
+        assert "keybearer_log_failing 1\n" in host.run("keybearer metrics").stdout
+        host.run("keybearer audit verify $(cat /root/anchor)")  # what is there can be read
+        host.run("systemctl stop keybearerd.service")
+        disk.mend()
+        host.run("systemctl start keybearerd.service")
+        assert host.run("keybearer audit show --json").stdout.splitlines()[: len(written)] == written
+        assert enters(host, "ana", PASSWORD)
+        restart(host, "orders.service")
+        assert seen(host, "orders.service")["orders-db.password"] == "hard to guess"
+        host.run("keybearer audit verify $(cat /root/anchor)")
+        host.run("systemctl stop keybearerd.service")

@@ -10,9 +10,10 @@ import re
 import sqlite3
 
 import pytest
+from disk import Disk
 from machine import Machine, Result
 from package import INSTALL
-from service import add, define, keep, service
+from service import add, define, drop_in, keep, service, status
 
 UNIT = "keybearer-store-local.service"
 STATE = "/var/lib/keybearer-store-local"
@@ -240,3 +241,48 @@ def test_a_full_disk_is_named_and_loses_nothing(host: Machine) -> None:
     host.run(["systemctl", "stop", UNIT])
     host.run(["umount", STATE])
     restart(host)
+
+
+READ_ONLY = "the disk is read-only: nothing was changed; mount it writable"
+# Whose write is under way hears of the error itself.
+FAILING = f"{READ_ONLY}|the disk reports errors: nothing was changed; look at the kernel's journal"
+ALL = "keybearer-store-local.socket keybearer-store-local.service"
+PASSWORD = "several long words"
+ENTER = "pamtester sshd ana authenticate acct_mgmt"
+
+
+def test_a_disk_that_goes_read_only_is_named_and_loses_nothing(host: Machine) -> None:
+    """Under a store that runs, as a disk does that fails: what is kept is still given, people come in, and what would have
+    to be written is refused with the reason, in a unit's own status too. Mounted again, all is as it was."""
+    host.run("keybearer user add ana --password-stdin && keybearer rule add doors who=ana service=sshd", input=f"{PASSWORD}\n")
+    host.run("keybearer ca create hosts && keybearer ca role-set web ca=hosts domains=localhost server=yes")
+    define(host, "web-tls", "pki/issue/web", "web.service", "Param.common_name=localhost\nOnUnavailable=fail")
+    service(host, "web.service")
+    add(host, "web.service", "web-tls")
+    drop_in(host, "web.service", {"Restart": "no"})
+    host.run(f"systemctl stop {ALL}")
+    with Disk(host, STATE) as disk:
+        host.run("systemctl start keybearer-store-local.socket")
+        keep(host, "before", value="on disk")
+        disk.fail()
+        for _ in range(2):
+            refused = host.run("keybearer secret put kv/meanwhile value", input="x\n", check=False)
+            assert refused.returncode == 3 and re.search(FAILING, refused.stderr), refused.stderr
+        assert get(host, "before").stdout.strip() == "on disk"
+        host.run(ENTER, input=f"{PASSWORD}\n")
+        assert host.run(ENTER, input="wrong\n", check=False).returncode != 0
+        assert host.run("systemctl start web.service", check=False).returncode != 0
+        assert re.search(FAILING, status(host, "web.service"))
+        restart(host)  # one that starts there gives nothing, and says the same
+        assert get(host, "before").returncode == 3 and READ_ONLY in get(host, "before").stderr
+        host.run(f"systemctl stop {ALL}")
+        disk.mend()
+        host.run("systemctl start keybearer-store-local.socket")
+        assert get(host, "before").stdout.strip() == "on disk"
+        assert get(host, "meanwhile").returncode == 6
+        keep(host, "after", value="room again")
+        host.run("systemctl start web.service")
+        host.run(ENTER, input=f"{PASSWORD}\n")
+        host.run(f"systemctl stop {ALL}")
+    host.run("systemctl start keybearer-store-local.socket")
+    assert get(host, "after").stdout.strip() == "room again"

@@ -52,6 +52,18 @@ END
 systemctl reload keybearerd
 keybearer unit add --allow web.service web-tls && systemctl start web"""
 
+KILLED = """\
+cp /run/keybearer/units/web.service/current/web-tls.certificate last.pem
+systemctl mask --quiet --runtime keybearerd && systemctl kill --signal=KILL keybearerd
+systemctl stop web && openssl verify -crl_check -CAfile ca.pem -CRLfile /var/lib/keybearer/pki/hosts.crl last.pem"""
+
+AWAY = """\
+for how in wait stale fail; do
+    printf "[Credential]\\nPath=kv/orders\\nOnUnavailable=$how\\n" >/etc/keybearer/credentials.d/$how.conf
+    printf '[Service]\\nType=exec\\nExecStart=sleep infinity\\n' >/etc/systemd/system/$how.service
+    systemctl reload keybearerd && keybearer unit add --allow $how.service $how.password && systemctl start $how
+done"""
+
 ANAS = """\
 printf 'ana_ro\\nhers alone\\n' | keybearer secret put kv/reports username password
 cat >/etc/keybearer/credentials.d/reports.conf <<END
@@ -100,7 +112,7 @@ STEPS: list[Chapter | Step] = [
          "keybearer user add ana full-name='Ana Doe'\nkeybearer group add dba\nkeybearer group member-add dba member=ana\n"
          "keybearer rule add doors who=@dba service='sshd su-l login sudo'\n"
          "echo '%dba ALL=(ALL) ALL' >/etc/sudoers.d/dba",
-         answers=(("assword: ", PASSWORD), ("again: ", PASSWORD)),
+         answers=(("assword: ", PASSWORD), ("again: ", PASSWORD)), never=PASSWORD,
          check=f"mkdir -p /root/.ssh && printf '{SSH_CONFIG}' >/root/.ssh/config"),
     Step("every process of the host knows her at once",
          "getent passwd ana; id ana", says=r"^ana:\*:65536(.|\n)*\(dba\)"),
@@ -115,7 +127,7 @@ STEPS: list[Chapter | Step] = [
     Step("sudo, for the group that the rule names", "sudo id", user="ana",
          answers=(("assword for ana: ", PASSWORD),), says=r"^uid=0\(root\)"),
     Step("passwd changes it in the store", "passwd", user="ana",
-         answers=(("urrent.*: ", PASSWORD), ("ew.*: ", NEW), ("ew.*: ", NEW)),
+         answers=(("urrent.*: ", PASSWORD), ("ew.*: ", NEW), ("ew.*: ", NEW)), never=f"{PASSWORD}|{NEW}",
          check=f"echo '{NEW}' | pamtester sshd ana authenticate"),
     Step("who is disabled is out at once, by every way",
          "keybearer user disable ana && pamtester sshd ana acct_mgmt", exit=1, says="denied",
@@ -156,6 +168,26 @@ STEPS: list[Chapter | Step] = [
          "keybearer ca show hosts | sed 's/^certificate: //' | openssl x509 >ca.pem\n"
          "openssl verify -crl_check -CAfile ca.pem -CRLfile /var/lib/keybearer/pki/local.hosts.crl first.pem",
          exit=2, says="certificate revoked"),
+
+    Step("the server ends while the broker is dead: still good", KILLED, says="OK"),
+    Step("until the broker is back",
+         "systemctl unmask --quiet --runtime keybearerd && systemctl start keybearerd\n"
+         "until openssl verify -crl_check -CAfile ca.pem -CRLfile /var/lib/keybearer/pki/hosts.crl last.pem 2>&1 "
+         "| grep revoked; do sleep 0.2; done",
+         says="certificate revoked", check="! keybearer grant list | grep web"),
+
+    Chapter("The store is away", "What a unit does then is in its credential: OnUnavailable=."),
+    Step("three units, one of each kind, all running", AWAY, lines=3, check="systemctl is-active -q wait stale fail"),
+    Step("without the store: the last good value, a refusal, and patience",
+         "systemctl stop keybearer-store-local.socket keybearer-store-local\n"
+         "systemctl restart stale && systemctl is-active stale\n"
+         "systemctl restart fail; systemctl restart --no-block wait\n"
+         "sleep 1; systemctl is-active wait; journalctl -u fail -o cat -t keybearer -n 1",
+         says=r"^active$(.|\n)*^activating$(.|\n)*was not given fail: unreachable"),
+    Step("the store is back, and nobody touches them",
+         "systemctl start keybearer-store-local.socket\nuntil systemctl is-active -q wait && systemctl is-active -q fail; do sleep 0.2; done\n"
+         "systemctl is-active wait stale fail; systemctl stop wait stale fail",
+         says=r"^active\nactive\nactive$"),
 
     Chapter("A person logs in, and has what is hers"),
     Step("a credential for her, that stays for three seconds after her last session", ANAS),

@@ -15,7 +15,7 @@
 #include "helper/log/journal.h"
 #include "helper/log/window.h"
 
-#define PATIENCE (20 * KB_USEC_PER_SEC)
+#define PATIENCE (120 * KB_USEC_PER_SEC)
 
 static atomic_ullong leap; /* how far the clock is ahead */
 
@@ -451,14 +451,28 @@ static void a_journal_that_fails_to_be_read_is_opened_again(void **state)
         end();
 }
 
+/* pass(), but not before the thread has come to what passed last: else records pile up, and the socket is
+ * full. */
+static void pass_in_step(uint64_t usec, uint64_t *sent)
+{
+        struct kb_forward_state state = now();
+
+        if (state.sent == *sent || state.error < 0)
+                return;
+        *sent = state.sent;
+        pass(usec);
+}
+
 static void where_nothing_can_be_read_back_sending_goes_on(void **state)
 {
+        uint64_t sent = 0;
+
         begin(true);
         never_stores = true;
         say(5);
         wait_until(now().sent >= 7);
         /* when the thread looks at the clock is its own affair: time goes on until it has */
-        wait_until((pass(20 * KB_USEC_PER_SEC), now().blind));
+        wait_until((pass_in_step(20 * KB_USEC_PER_SEC, &sent), now().blind));
         say(2 * KB_WINDOW_SIZE);
         wait_until((pass(KB_USEC_PER_SEC), now().sent >= 2 * KB_WINDOW_SIZE));
         assert_true(now().given_up > 0);

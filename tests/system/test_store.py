@@ -269,6 +269,7 @@ def test_a_disk_that_goes_read_only_is_named_and_loses_nothing(host: Machine) ->
             refused = host.run("keybearer secret put kv/meanwhile value", input="x\n", check=False)
             assert refused.returncode == 3 and re.search(FAILING, refused.stderr), refused.stderr
         assert get(host, "before").stdout.strip() == "on disk"
+        assert READ_ONLY in host.run("keybearer store backup /root/never.kb", check=False).stderr
         host.run(ENTER, input=f"{PASSWORD}\n")
         assert host.run(ENTER, input="wrong\n", check=False).returncode != 0
         assert host.run("systemctl start web.service", check=False).returncode != 0

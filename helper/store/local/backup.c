@@ -33,6 +33,7 @@ struct kb_backup {
 int kb_backup_new(struct kb_backup **ret, struct kb_local *l, uint64_t now)
 {
         _cleanup_(kb_backup_freep) struct kb_backup *b = NULL;
+        _cleanup_close_ int made = -1;
         int r;
 
         if (kb_rotate_unfinished(l))
@@ -46,8 +47,12 @@ int kb_backup_new(struct kb_backup **ret, struct kb_local *l, uint64_t now)
         b->generation = kb_keyring_newest(l->keys);
         snprintf(b->path, sizeof(b->path), "%s/" COPY_FILE, l->folder);
         unlink(b->path); /* of a backup that was killed */
-        r = sqlite3_open_v2(b->path, &b->copy,
-                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL);
+        /* By us: SQLite tries again for reading where it cannot, and then knows only that there is no file.
+         */
+        made = open(b->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (made < 0)
+                return -errno;
+        r = sqlite3_open_v2(b->path, &b->copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL);
         if (r == SQLITE_OK)
                 r = sqlite3_exec(b->copy, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", NULL, NULL,
                                  NULL);

@@ -130,8 +130,9 @@ def test_guessing_locks_out_over_a_restart(host: Machine) -> None:
     host.run("systemctl restart keybearerd.service")
     assert host.run(right, input=f"{PASSWORD}\n", check=False).returncode != 0
     assert "ana" in host.run("keybearer audit show reason=locked remote_host=far.example service=sshd").stdout
-    for other in ("-I rhost=far.example su", "-I rhost=near.example su", "-I rhost=near.example sshd", "su", "login"):
+    for other in ("-I rhost=far.example login", "-I rhost=far.example sudo", "-I rhost=near.example sshd"):
         host.run(f"pamtester {other} ana authenticate acct_mgmt", input=f"{PASSWORD}\n")
+    assert host.dialogue("su ana -c 'id -un'", ("assword", PASSWORD), user="games").stdout.split()[-1] == "ana"
     assert ssh(host, "ana")
 
 

@@ -23,7 +23,7 @@ FOREIGN = set(
 
 
 def read(path: str) -> str:
-    return (TOP / path).read_text()
+    return (TOP / path).read_text(encoding="utf-8")
 
 
 def texts() -> Iterator[tuple[str, str]]:
@@ -33,8 +33,8 @@ def texts() -> Iterator[tuple[str, str]]:
         files += sorted(path for path in (TOP / folder).rglob("*") if path.is_file())
     for path in files:
         name = str(path.relative_to(TOP))
-        if re.search(r"\.(md|in|[1-8]|[ch]|def|conf|socket|mount)$|keybearer\.p[a-z]+$", name):
-            text = path.read_text()
+        if re.search(r"\.(md|in|[ch]|def|conf|socket|mount)$|^man/.*\.[1-8]$|keybearer\.p[a-z]+$", name):
+            text = path.read_text(encoding="utf-8")
             yield name, re.sub(r'"\s*\n\s*"', "", text).replace("\\n", " ") if re.search(r"\.(c|h|def)$", name) else text
 
 

@@ -22,7 +22,7 @@ TOP = Path(__file__).resolve().parents[2]
 
 
 def page(name: str) -> str:
-    return (TOP / "man" / name).read_text()
+    return (TOP / "man" / name).read_text(encoding="utf-8")
 
 
 def columns(name: str) -> dict[str, tuple[int, int]]:

@@ -44,53 +44,64 @@ static void make_id(const struct kb_lockout_key *key, uint8_t ret[static SHA256_
         SHA256(w.data, w.size, ret);
 }
 
-static struct counter *find(const struct kb_lockout *l, const struct kb_lockout_key *key)
+/* The clock went back since: so do all its times, or it would lock out for as much longer. */
+static struct counter *by_clock(struct counter *c, uint64_t now)
+{
+        uint64_t back = c->last > now ? c->last - now : 0;
+
+        c->first -= back < c->first ? back : c->first;
+        c->until -= back < c->until ? back : c->until;
+        c->last -= back;
+        return c;
+}
+
+static struct counter *find(struct kb_lockout *l, const struct kb_lockout_key *key, uint64_t now)
 {
         uint8_t id[SHA256_DIGEST_LENGTH];
 
         make_id(key, id);
         for (size_t i = 0; i < COUNTERS; i++) {
-                const struct counter *c = &l->counters[i];
+                struct counter *c = &l->counters[i];
 
                 if (c->failures > 0 && memcmp(c->id, id, sizeof(id)) == 0)
-                        return (struct counter *)c;
+                        return by_clock(c, now);
         }
         return NULL;
 }
 
 /* A free place, or that of the failure longest ago which does not lock out; NULL when all do. */
-static struct counter *find_place(const struct kb_lockout *l, uint64_t now)
+static struct counter *find_place(struct kb_lockout *l, uint64_t now)
 {
-        const struct counter *oldest = NULL;
+        struct counter *oldest = NULL;
 
         for (size_t i = 0; i < COUNTERS; i++) {
-                const struct counter *c = &l->counters[i];
+                struct counter *c = by_clock(&l->counters[i], now);
 
                 if (c->failures == 0)
-                        return (struct counter *)c;
+                        return c;
                 if (c->until <= now && (!oldest || c->last < oldest->last))
                         oldest = c;
         }
-        return (struct counter *)oldest;
+        return oldest;
 }
 
 /* What those count with who have none of their own and find no place: not remembering them would be a way
  * in. */
-static struct counter *share(const struct kb_lockout *l, const struct kb_lockout_key *key)
+static struct counter *share(struct kb_lockout *l, const struct kb_lockout_key *key, uint64_t now)
 {
         const char *user = key->user ? key->user : "";
         uint8_t id[SHA256_DIGEST_LENGTH];
 
         SHA256((const uint8_t *)user, strlen(user), id);
-        return (struct counter *)&l->shared[id[0] % SHARED];
+        return by_clock(&l->shared[id[0] % SHARED], now);
 }
 
-uint64_t kb_lockout_until(const struct kb_lockout *l, const struct kb_lockout_key *key, uint64_t now)
+uint64_t kb_lockout_until(struct kb_lockout *l, const struct kb_lockout_key *key, uint64_t now)
 {
-        const struct counter *c = find(l, key);
+        const struct counter *c = find(l, key, now);
 
         if (!c && !find_place(l, now))
-                c = share(l, key);
+                c = share(l, key, now);
         return c && c->until > now ? c->until : 0;
 }
 
@@ -99,7 +110,7 @@ static struct counter *begin(struct kb_lockout *l, const struct kb_lockout_key *
         struct counter *c = find_place(l, now);
 
         if (!c)
-                return share(l, key);
+                return share(l, key, now);
         *c = (struct counter){0};
         make_id(key, c->id);
         return c;
@@ -108,11 +119,11 @@ static struct counter *begin(struct kb_lockout *l, const struct kb_lockout_key *
 bool kb_lockout_fail(struct kb_lockout *l, const struct kb_lockout_policy *policy,
                      const struct kb_lockout_key *key, uint64_t now)
 {
-        struct counter *c = find(l, key);
+        struct counter *c = find(l, key, now);
 
         if (!c)
                 c = begin(l, key, now);
-        if (c->failures == 0 || now < c->first || now - c->first > policy->window) {
+        if (c->failures == 0 || now - c->first > policy->window) {
                 c->failures = 0;
                 c->first = now;
         }
@@ -127,7 +138,7 @@ bool kb_lockout_fail(struct kb_lockout *l, const struct kb_lockout_policy *polic
 
 bool kb_lockout_pass(struct kb_lockout *l, const struct kb_lockout_key *key, uint64_t now)
 {
-        struct counter *c = find(l, key);
+        struct counter *c = find(l, key, now);
 
         if (!c || c->until > now)
                 return false;

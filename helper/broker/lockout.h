@@ -4,7 +4,8 @@
 /*
  * Who has failed how often. One counter for each remote host, user and service, so that whoever guesses from
  * outside locks out himself and not the person on the console. Values in, values out: the caller has the
- * clock (CLOCK_REALTIME, since counters outlive a boot) and the file.
+ * clock (CLOCK_REALTIME, since counters outlive a boot) and the file. A clock that went back makes no
+ * lockout last longer, counted from when the key is next asked for.
  */
 
 #include <stdbool.h>
@@ -34,7 +35,7 @@ void kb_lockout_free(struct kb_lockout *l);
 KB_DEFINE_CLEANUP(struct kb_lockout, kb_lockout_free);
 
 /* Until when, 0 when not locked out. */
-uint64_t kb_lockout_until(const struct kb_lockout *l, const struct kb_lockout_key *key, uint64_t now);
+uint64_t kb_lockout_until(struct kb_lockout *l, const struct kb_lockout_key *key, uint64_t now);
 
 /* Counts a failure. True when it is the one that locks out. */
 bool kb_lockout_fail(struct kb_lockout *l, const struct kb_lockout_policy *policy,

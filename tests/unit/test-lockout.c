@@ -64,6 +64,27 @@ static void what_lies_further_apart_does_not_add_up(void **state)
         }
 }
 
+/* Nor may a clock that was ahead, and is put right, lock somebody out for the difference. */
+static void a_clock_that_goes_back_makes_no_lockout_longer(void **state)
+{
+        static const struct kb_lockout_key bea = {"host", "bea", "sshd"};
+        _cleanup_(kb_lockout_freep) struct kb_lockout *l = NULL;
+        uint64_t now = 1000 * MINUTE;
+
+        assert_ok(kb_lockout_new(&l));
+        for (unsigned i = 0; i < 3; i++)
+                kb_lockout_fail(l, &policy, &ana, now);
+        kb_lockout_fail(l, &policy, &bea, now);
+        now -= 60 * MINUTE;
+        assert_int_equal(kb_lockout_until(l, &ana, now), now + 5 * MINUTE);
+        assert_int_equal(kb_lockout_until(l, &ana, now + 4 * MINUTE), now + 5 * MINUTE);
+        assert_int_equal(kb_lockout_until(l, &ana, now + 5 * MINUTE), 0);
+        assert_false(kb_lockout_fail(l, &policy, &bea, now)); /* and what was counted counts */
+        assert_true(kb_lockout_fail(l, &policy, &bea, now));
+        kb_lockout_pass(l, &ana, 0); /* a clock that has lost its battery */
+        assert_true(kb_lockout_until(l, &ana, 0) <= 5 * MINUTE);
+}
+
 static void the_right_answer_forgets(void **state)
 {
         _cleanup_(kb_lockout_freep) struct kb_lockout *l = NULL;
@@ -179,6 +200,7 @@ int main(void)
                 cmocka_unit_test(the_last_failure_locks_out_for_its_time),
                 cmocka_unit_test(each_part_of_the_key_counts_for_itself),
                 cmocka_unit_test(what_lies_further_apart_does_not_add_up),
+                cmocka_unit_test(a_clock_that_goes_back_makes_no_lockout_longer),
                 cmocka_unit_test(the_right_answer_forgets),
                 cmocka_unit_test(nobody_is_locked_out_when_that_is_switched_off),
                 cmocka_unit_test(the_right_answer_does_not_end_a_lock),

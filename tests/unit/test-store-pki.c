@@ -313,6 +313,9 @@ static void openssl_accepts_what_was_issued_and_refuses_what_was_revoked(void **
         assert_int_not_equal(verify("one.pem"), 0);
         assert_int_equal(verify("two.pem"), 0);
         write_crl(l, now + 2 * DAY * KB_USEC_PER_SEC, first + 2 * DAY); /* half of its life is over */
+        write_crl(l, now,
+                  first + 2 * DAY + 1); /* that clock was wrong: nobody would take its list before then */
+        assert_int_equal(verify("two.pem"), 0);
 }
 
 /* A row that is not there is what a restore leaves of a certificate that was issued after the backup. */

@@ -92,7 +92,9 @@ static int load(struct kb_local *l, const char *ca, uint64_t now, struct kb_crl 
                 return r;
         ret->number = kb_query_u64(&q, 0);
         ret->next_update = kb_query_u64(&q, 1);
-        *ret_fresh = kb_query_u64(&q, 2) == 0 && now + CRL_SEC / 2 * KB_USEC_PER_SEC < ret->next_update;
+        /* nor is one that a clock made which was ahead: nobody takes it before its time */
+        *ret_fresh = kb_query_u64(&q, 2) == 0 && now + CRL_SEC / 2 * KB_USEC_PER_SEC < ret->next_update &&
+                     ret->next_update <= now + CRL_SEC * KB_USEC_PER_SEC;
         if (*ret_fresh)
                 kb_write_raw(&ret->pem, kb_query_blob(&q, 3));
         r = kb_writer_end(&ret->pem);

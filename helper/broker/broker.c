@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -12,6 +13,7 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-id128.h>
 
+#include "helper/broker/clock_watch.h"
 #include "helper/broker/crl.h"
 #include "helper/broker/disk.h"
 #include "helper/broker/grants.h"
@@ -175,6 +177,24 @@ static int open_log(struct kb_broker *broker)
                                broker);
 }
 
+/* --- the clock --- */
+
+static void on_refreshed(enum kb_error error, const char *text, void *userdata)
+{
+}
+
+static void on_clock_set(int64_t ahead, void *userdata)
+{
+        struct kb_broker *broker = userdata;
+        char detail[64];
+
+        snprintf(detail, sizeof(detail), "%lld s %s", llabs(ahead) / (long long)KB_USEC_PER_SEC,
+                 ahead > 0 ? "ahead" : "back");
+        kb_broker_note(broker, (struct kb_event){.id = KB_EVENT_CLOCK_SET, .detail = detail});
+        kb_grants_follow_clock(broker->grants);
+        kb_publisher_refresh(broker->publisher, on_refreshed, NULL); /* whose age is by the clock, too */
+}
+
 /* --- units --- */
 
 static void on_unit_changed(const char *unit, const char *invocation, void *userdata)
@@ -310,6 +330,8 @@ static int start(struct kb_broker *broker)
         if (r >= 0)
                 r = kb_stores_new(&broker->stores, broker);
         if (r >= 0)
+                r = kb_clock_watch_new(&broker->clock, broker->event, on_clock_set, broker);
+        if (r >= 0)
                 r = kb_logins_new(&broker->logins, broker->disk, KB_LOGINS_KEEP);
         if (r >= 0)
                 r = kb_sessions_new(&broker->sessions, broker->event, KB_SESSIONS_DIR,
@@ -378,6 +400,7 @@ void kb_broker_free(struct kb_broker *broker)
         kb_unit_socket_free(broker->encrypted);
         kb_unit_socket_free(broker->plain);
         kb_server_free(broker->server);
+        kb_clock_watch_free(broker->clock);
         kb_units_free(broker->units);
         kb_user_grants_free(broker->user_grants);
         kb_stores_free(broker->stores);

@@ -18,6 +18,7 @@
 #include "helper/server/server.h"
 
 struct kb_cache;
+struct kb_clock_watch;
 struct kb_crls;
 struct kb_disk;
 struct kb_forward;
@@ -44,6 +45,7 @@ struct kb_broker {
         struct kb_unit_socket *encrypted;
         struct kb_unit_socket *plain;
 
+        struct kb_clock_watch *clock;
         struct kb_grants *grants;
         struct kb_systemd *systemd;
         struct kb_units *units;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/crashpoint.h"
+#include "helper/broker/clock_watch.h"
 #include "helper/broker/stale.h"
 #include "helper/broker/stores.h"
 #include "helper/broker/systemd.h"
@@ -217,6 +218,7 @@ static void on_recorded(int r, uint64_t sequence, void *userdata)
                                           .fields = take_ptr(s->fields)};
         lease = kb_grant_on_fetched(&held->grant, kb_now_boottime(), KB_E_OK, &answer);
         s->is.lease = lease->number;
+        lease->clock = s->clock;
         if (lease->role == KB_LEASE_OFFERED) {
                 kb_credential_unref(held->next);
                 held->next = take_ptr(s->definition);
@@ -367,6 +369,7 @@ int kb_step_ask_fetch(struct kb_step *s, const char *version, kb_store_done done
 
         if (r < 0)
                 return r;
+        s->clock = kb_clock_offset();
         for (size_t i = 0; i < c->params.count; i++)
                 kb_list_add_text(&parameters, c->params.pairs[i].name, c->params.pairs[i].value);
         /* A fetch that is tried again is the same one for the store; the one after an answer is another. */

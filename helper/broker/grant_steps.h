@@ -33,6 +33,7 @@ struct kb_step {
         /* of a fetch: how it is asked for, NULL as the grant says; and between the store's answer and the
          * log's */
         struct kb_credential *definition;
+        uint64_t clock; /* by which it is asked for */
         void *frame;
         struct kb_fetch_reply reply;
         struct kb_fields *fields;

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <syslog.h>
 
+#include "helper/broker/clock_watch.h"
 #include "helper/broker/grant_steps.h"
 #include "helper/broker/unit_folder.h"
 #include "helper/broker/units.h"
@@ -19,11 +20,16 @@
 /* A unit that starts asks for one field after the other, and all have to come from one lease. */
 #define START_USEC (30 * KB_USEC_PER_SEC)
 
+/* After the clock was set: all are replaced within this, and looked at again so often until all are. */
+#define CLOCK_SPREAD_USEC (10 * KB_USEC_PER_SEC)
+#define CLOCK_AGAIN_USEC  (30 * KB_USEC_PER_SEC)
+
 struct kb_grants {
         struct kb_broker *broker;
         struct kb_queue queue;
         sd_event_source *timer;
-        struct kb_held **held; /* in the order they came */
+        sd_event_source *clock; /* on while a lease may be by another clock than that of now */
+        struct kb_held **held;  /* in the order they came */
         size_t n_held;
         size_t room;
 };
@@ -328,6 +334,47 @@ static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
         return 0;
 }
 
+/*
+ * A lease that can neither be renewed nor lives for ever is as good as a certificate: it ends by the time of
+ * day, whatever time has passed.
+ */
+static bool is_by_another_clock(const struct kb_held *held)
+{
+        const struct kb_lease *newest = kb_grant_newest(&held->grant);
+
+        return newest && newest->ends != KB_TIME_NEVER && !newest->renewable && !held->grant.ended &&
+               held->grant.policy.rotates && !kb_clock_same(newest->clock, kb_clock_offset());
+}
+
+/* One that is busy now, or whose offered lease is not adopted yet, has its turn later. */
+static int on_clock(sd_event_source *source, uint64_t now, void *userdata)
+{
+        struct kb_grants *grants = userdata;
+        bool again = false;
+
+        for (size_t i = grants->n_held; i-- > 0;) {
+                struct kb_held *held = grants->held[i];
+                uint64_t spread;
+
+                if (!is_by_another_clock(held))
+                        continue;
+                again = true;
+                if (held->grant.wanted)
+                        continue;
+                spread = kb_lease_random(&held->grant.random, CLOCK_SPREAD_USEC);
+                kb_grant_rotate(&held->grant, kb_time_add(kb_now_boottime(), spread));
+                kb_grants_advance(held);
+        }
+        sd_event_source_set_time(grants->clock, kb_time_add(kb_now_boottime(), CLOCK_AGAIN_USEC));
+        return sd_event_source_set_enabled(grants->clock, again ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+}
+
+void kb_grants_follow_clock(struct kb_grants *grants)
+{
+        sd_event_source_set_time(grants->clock, kb_now_boottime());
+        sd_event_source_set_enabled(grants->clock, SD_EVENT_ONESHOT);
+}
+
 int kb_grants_new(struct kb_grants **ret, struct kb_broker *broker)
 {
         _cleanup_(kb_grants_freep) struct kb_grants *grants = calloc(1, sizeof(*grants));
@@ -337,9 +384,12 @@ int kb_grants_new(struct kb_grants **ret, struct kb_broker *broker)
                 return -ENOMEM;
         grants->broker = broker;
         r = sd_event_add_time(broker->event, &grants->timer, CLOCK_BOOTTIME, 0, 0, on_timer, grants);
+        if (r >= 0)
+                r = sd_event_add_time(broker->event, &grants->clock, CLOCK_BOOTTIME, 0, 0, on_clock, grants);
         if (r < 0)
                 return r;
         sd_event_source_set_enabled(grants->timer, SD_EVENT_OFF);
+        sd_event_source_set_enabled(grants->clock, SD_EVENT_OFF);
         *ret = take_ptr(grants);
         return 0;
 }
@@ -351,6 +401,7 @@ void kb_grants_free(struct kb_grants *grants)
         for (size_t i = 0; i < grants->n_held; i++)
                 held_free(grants->held[i]);
         sd_event_source_disable_unref(grants->timer);
+        sd_event_source_disable_unref(grants->clock);
         kb_queue_done(&grants->queue);
         free(grants->held);
         free(grants);
@@ -439,12 +490,20 @@ void kb_grants_check(struct kb_grants *grants)
 
 /* --- what was before us --- */
 
-/* Time left of a lease, from the times of day that the log has. */
+/* Time left of a lease, from the times of day that the log has: a clock that went back adds none. */
 static uint64_t time_left(const struct kb_event *event, uint64_t now)
 {
         if (event->expires == KB_TIME_NEVER)
                 return KB_TIME_NEVER;
+        if (now < event->issued)
+                now = event->issued;
         return event->expires > now ? event->expires - now : 0;
+}
+
+/* One that was issued later than now is by another clock. */
+static uint64_t clock_of(const struct kb_event *event, uint64_t now)
+{
+        return event->issued <= now || kb_clock_same(event->issued, now) ? kb_clock_offset() : 0;
 }
 
 /*
@@ -472,7 +531,7 @@ static int restore(struct kb_grants *grants, const struct kb_live_grant *live)
                 .credential = e->credential,
                 .store = e->store,
         };
-        uint64_t left = time_left(e, kb_now_realtime());
+        uint64_t now = kb_now_realtime(), left = time_left(e, now);
         struct kb_lease_answer answer = {.id = e->lease, .renewable = e->renewable != 0};
         struct kb_held *held;
         int r;
@@ -490,8 +549,12 @@ static int restore(struct kb_grants *grants, const struct kb_live_grant *live)
                 kb_broker_request_id(held->request);
         }
         r = kb_grant_restore(&held->grant, kb_now_boottime(), role_of(e), &answer, left);
-        if (r >= 0)
-                kb_grant_lease(&held->grant, held->grant.last_number)->record = live->id;
+        if (r >= 0) {
+                struct kb_lease *lease = kb_grant_lease(&held->grant, held->grant.last_number);
+
+                lease->record = live->id;
+                lease->clock = clock_of(e, now);
+        }
         return r;
 }
 
@@ -523,5 +586,6 @@ int kb_grants_replay(struct kb_grants *grants, const char *log_dir)
         kb_grants_check(grants);
         for (size_t i = grants->n_held; i-- > 0;)
                 kb_grants_advance(grants->held[i]);
+        kb_grants_follow_clock(grants);
         return 0;
 }

@@ -102,6 +102,9 @@ void kb_grants_end_those(struct kb_grants *grants, bool (*over)(struct kb_held *
  */
 void kb_grants_check(struct kb_grants *grants);
 
+/* The clock was set: replaces what is good by the time of day only, soon and not all at once. */
+void kb_grants_follow_clock(struct kb_grants *grants);
+
 /* The same for the definition of one grant that lives; kb_grants_advance() is the caller's to call. */
 void kb_grants_look_again(struct kb_held *held);
 

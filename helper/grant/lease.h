@@ -43,6 +43,7 @@ struct kb_lease {
         uint64_t due;  /* renew it, or when it is not renewable begin to rotate; when retired: revoke it */
 
         uint64_t record; /* number of its record in the log; the broker's to set */
+        uint64_t clock;  /* it was issued by, see kb_clock_offset(); the broker's to set, 0: not known */
         unsigned renewals;
         unsigned failures; /* since the last success */
         enum kb_error problem;

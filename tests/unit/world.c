@@ -28,6 +28,7 @@ static const struct kb_config_trust trust = {.owner = 0};
 
 static struct {
         uint64_t now;
+        int64_t clock_set; /* so far the time of day is ahead */
         char invocation[33];
         char trace[4096];
 
@@ -141,7 +142,12 @@ uint64_t __wrap_kb_now_boottime(void)
 uint64_t __wrap_kb_now_realtime(void);
 uint64_t __wrap_kb_now_realtime(void)
 {
-        return (uint64_t)1700000000 * SEC + world.now;
+        return (uint64_t)1700000000 * SEC + world.now + (uint64_t)world.clock_set;
+}
+
+void world_set_clock(int64_t usec)
+{
+        world.clock_set += usec;
 }
 
 int __real_sd_event_add_time(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec,
@@ -651,6 +657,7 @@ void world_begin(void)
         _cleanup_problems_ struct kb_problems problems = {0};
 
         world.now = 1000 * SEC;
+        world.clock_set = 0;
         world.trace[0] = '\0';
         world_faults = (struct world_faults){0};
         world_renewable = false;

@@ -50,6 +50,7 @@ void world_define(const char *name, const char *text);
 
 void world_invocation(const char *invocation); /* of UNIT; NULL: it does not run */
 void world_pass(uint64_t usec);                /* of time; what is due is done */
+void world_set_clock(int64_t usec);            /* the time of day jumps, ahead or back; nobody is told */
 
 /* Everything since the last call, in order, "what which; what which; ...": calls to the store (when they are
  * made), records (when they are on disk) and what PID 1 is asked for. */

@@ -36,6 +36,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("release", releases, scope="session")
 
 
+def is_meant(item: pytest.Item, vm: bool) -> bool:
+    """Whether a test is for these machines."""
+    own_kernel = item.get_closest_marker("own_kernel")
+    return bool(own_kernel or item.get_closest_marker("core")) if vm else not own_kernel
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skips what takes long unless it was asked for; a virtual machine is slow, so it gets the core only.
@@ -44,10 +50,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     machine of each of them again every time.
     """
     items.sort(key=lambda item: (RELEASES.index(item.callspec.params["release"]), item.path, item.location[1] or 0))  # type: ignore[attr-defined]
-    if config.getoption("--vm"):
-        others = [item for item in items if not item.get_closest_marker("core")]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item.get_closest_marker("core")]
+    meant = [item for item in items if is_meant(item, config.getoption("--vm"))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in meant])
+    items[:] = meant
     for item in items:
         if item.get_closest_marker("long") and not LONG:
             item.add_marker(pytest.mark.skip(reason="long: ./dev test --long"))

@@ -11,12 +11,14 @@ breaks.
 
 from __future__ import annotations
 
+import functools
 import shlex
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from machine import Machine, MachineError, Run
@@ -54,6 +56,7 @@ MaxSessions 100
 IN_CGROUP = 'echo $$ >/sys/fs/cgroup/outside/cgroup.procs && exec "$@"'
 
 
+@functools.cache
 def accelerator(kernel: Path, initrd: Path) -> str:
     """kvm where a kernel really starts with it: some hosts have the device and hang. Else tcg."""
     boot = ["qemu-system-x86_64", "-accel", "kvm", "-m", "512", "-nographic", "-no-reboot", "-net", "none"]
@@ -70,18 +73,16 @@ class VirtualMachine(Machine):
 
     reboots_with = 0
     patience = 8
+    ahead = timedelta()  # how far its clock is ahead of ours when it is switched on
 
     def __init__(self, run: Run, number: int, lower: Sequence[Path]) -> None:
         super().__init__(run, number, lower)
         self.key = self.folder / "key"
         self.disk = self.folder / "disk.img"
-        (self.kernel,) = self.root.glob("boot/vmlinuz-*")
-        (self.initrd,) = self.root.glob("boot/initrd.img-*")
+        (self.kernel,) = lower[-1].glob("boot/vmlinuz-*")
+        (self.initrd,) = lower[-1].glob("boot/initrd.img-*")
         self._add_driver()
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", self.root, self.disk, "4G"], check=True)
-        for path in (self.kernel, self.initrd):
-            shutil.copy(path, self.folder)
-        self.kernel, self.initrd = (self.folder / path.name for path in (self.kernel, self.initrd))
         subprocess.run(["umount", self.root], check=True)
         self.accelerator = accelerator(self.kernel, self.initrd)
         self.port = 0
@@ -122,6 +123,7 @@ class VirtualMachine(Machine):
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", self.accelerator]
                 + ["-m", "1024", "-smp", "2", "-nographic", "-no-reboot"]
+                + ["-rtc", f"base={datetime.now(timezone.utc) + self.ahead:%Y-%m-%dT%H:%M:%S}"]
                 + ["-kernel", str(self.kernel), "-initrd", str(self.initrd), "-append", KERNEL_OPTIONS]
                 + ["-drive", f"file={self.disk},format=raw,if=virtio,cache=writeback"]
                 + self._start_tpm()

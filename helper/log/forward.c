@@ -24,6 +24,7 @@
 #define RETRY_FIRST    KB_USEC_PER_MSEC         /* when journald does not take it; doubles up to the next */
 #define RETRY_LAST     (500 * KB_USEC_PER_MSEC)
 #define RESEND_MAX     1000 /* in one round: a limit of rates must not be met with a storm */
+#define REOPEN_AFTER   1000 /* records read back: what was read stays mapped, and locked in memory */
 #define BLIND_NEVER    (60 * KB_USEC_PER_SEC)  /* nothing seen for so long: it cannot be read back */
 #define BLIND_ANY_MORE (600 * KB_USEC_PER_SEC) /* the same when it could be before */
 
@@ -55,6 +56,7 @@ struct kb_forward {
         int error;
         uint64_t retry; /* how long to wait after it */
         void *confirmer;
+        unsigned read; /* records, since it was opened */
         char cursor[KB_FORWARD_CURSOR_MAX];
         struct progress saved; /* what the file says */
         uint64_t round_at;     /* when the journal is looked into next */
@@ -186,6 +188,7 @@ static void note_seen(uint64_t sequence, void *userdata)
         struct kb_forward *f = userdata;
         bool wanted = kb_window_wants(&f->window, sequence);
 
+        f->read++;
         if (kb_window_seen(&f->window, sequence)) {
                 f->filled.first =
                         f->filled.count == 0 || sequence < f->filled.first ? sequence : f->filled.first;
@@ -204,9 +207,12 @@ static void read_back(struct kb_forward *f)
 
         if (!c)
                 return;
-        if (!f->confirmer && c->open(&f->confirmer, f->identity.id, f->cursor) < 0)
-                return;
-        if (c->read(f->confirmer, note_seen, f, f->cursor) < 0) {
+        if (!f->confirmer) {
+                f->read = 0;
+                if (c->open(&f->confirmer, f->identity.id, f->cursor) < 0)
+                        return;
+        }
+        if (c->read(f->confirmer, note_seen, f, f->cursor) < 0 || f->read >= REOPEN_AFTER) {
                 c->close(f->confirmer); /* and from where it was, the next time */
                 f->confirmer = NULL;
         }

@@ -451,6 +451,21 @@ static void a_journal_that_fails_to_be_read_is_opened_again(void **state)
         end();
 }
 
+/* sd-journal(3) keeps mapped what it has read, and our memory is locked. */
+static void a_journal_is_opened_again_after_many_records(void **state)
+{
+        begin(true);
+        for (unsigned round = 1; round <= 3; round++) {
+                unsigned before = opened;
+
+                say(1000);
+                wait_until((pass(KB_USEC_PER_SEC), now().confirmed >= round * 1000));
+                say(1);
+                wait_until((pass(KB_USEC_PER_SEC), opened > before));
+        }
+        end();
+}
+
 /* pass(), but not before the thread has come to what passed last: else records pile up, and the socket is
  * full. */
 static void pass_in_step(uint64_t usec, uint64_t *sent)
@@ -536,6 +551,7 @@ int main(void)
                 cmocka_unit_test(a_lost_record_whose_file_is_gone_is_passed_over),
                 cmocka_unit_test(what_a_process_before_sent_is_found_in_the_journal),
                 cmocka_unit_test(a_journal_that_fails_to_be_read_is_opened_again),
+                cmocka_unit_test(a_journal_is_opened_again_after_many_records),
                 cmocka_unit_test(where_nothing_can_be_read_back_sending_goes_on),
                 cmocka_unit_test(without_a_confirmer_what_is_sent_counts),
                 cmocka_unit_test(what_is_too_big_for_a_datagram_goes_as_a_sealed_file),

@@ -2,6 +2,7 @@
 #include "cli/root_key.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,6 +31,16 @@ static int encrypt(const char *with_key, struct kb_span credential, char *said, 
         return cli_spawn(argv, credential, said, size);
 }
 
+/* systemd 252 takes a TPM without PCRs, and cannot decrypt what it has made of it: better known now than
+ * after the next boot. Nobody sees what comes out. */
+static bool can_be_decrypted(void)
+{
+        char *argv[] = {(char[]){"systemd-creds"},   (char[]){"decrypt"}, (char[]){"--name=root-key"},
+                        (char[]){CLI_ROOT_KEY_FILE}, (char[]){"-"},       NULL};
+
+        return cli_spawn(argv, KB_SPAN(NULL, 0), NULL, 0) == 0;
+}
+
 /* With the TPM when there is one that works. */
 static int encrypt_best(const struct cli *cli, struct kb_span credential, const char **ret_holder)
 {
@@ -38,8 +49,11 @@ static int encrypt_best(const struct cli *cli, struct kb_span credential, const 
 
         *ret_holder = "this host's key and its TPM";
         if (access("/dev/tpmrm0", F_OK) == 0) {
-                if (encrypt("host+tpm2", credential, said, sizeof(said)) == 0)
-                        return 0;
+                if (encrypt("host+tpm2", credential, said, sizeof(said)) == 0) {
+                        if (can_be_decrypted())
+                                return 0;
+                        snprintf(said, sizeof(said), "systemd cannot decrypt what it has encrypted with it");
+                }
                 cli_note(cli, "the TPM of this host cannot be used, so its key alone has to do: %s", said);
         }
         *ret_holder = "this host's key";

@@ -53,24 +53,25 @@ def test_it_opens_by_itself_at_each_start(host: Machine) -> None:
 
 
 @pytest.mark.core
-def test_where_there_is_a_tpm_it_takes_part(bare_machine: Machine) -> None:
-    """The root key is bound to it then, and to this host's key: one without the other opens nothing."""
+def test_where_there_is_a_tpm_it_takes_part(bare_machine: Machine, release: str) -> None:
+    """The root key is bound to it then, if systemd can, and to this host's key: one without the other opens nothing."""
     has_one = bare_machine.run("test -e /dev/tpmrm0", check=False).returncode == 0
+    takes_part = has_one and release != "bookworm"  # whose systemd cannot decrypt what is bound to no PCR
     bare_machine.run(INSTALL, timeout=120)
     if not has_one:
         bare_machine.run("touch /dev/tpmrm0")  # one that does not work
     setup = bare_machine.run("keybearer setup", timeout=120)
     said = setup.stdout
-    assert ("the TPM of this host cannot be used" in setup.stderr) != has_one
-    assert ("the local store opens with this host's key and its TPM\n" in said) == has_one
+    assert ("the TPM of this host cannot be used" in setup.stderr) != takes_part
+    assert ("the local store opens with this host's key and its TPM\n" in said) == takes_part
     kept = base64.b64decode(bare_machine.read(ROOT_KEY))
-    assert kept[:16] == (HOST_AND_TPM if has_one else HOST_KEY)
+    assert kept[:16] == (HOST_AND_TPM if takes_part else HOST_KEY)
     keep(bare_machine, "a", value="bound")
     bare_machine.reboot()
     assert get(bare_machine, "a").stdout.strip() == "bound"
     decrypt = ["systemd-creds", "decrypt", "--name=root-key", ROOT_KEY, "-"]
     assert bare_machine.run(decrypt).stdout.startswith("host:")
-    bare_machine.run("mv /dev/tpmrm0 /dev/tpm.away" if has_one else f"mv {HOST_SECRET} {HOST_SECRET}.away")
+    bare_machine.run("mv /dev/tpmrm0 /dev/tpm.away" if takes_part else f"mv {HOST_SECRET} {HOST_SECRET}.away")
     assert bare_machine.run(decrypt, check=False).returncode != 0
 
 

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* keybearer status and metrics: the broker's facts, for a person and for a monitoring system. */
-#include <ctype.h>
+/*
+ * keybearer status: the broker's facts as sentences, and below them what needs somebody, with the command
+ * that mends it. Two tables: `lines` and `concerns`. --json has the facts as they are.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/ask.h"
 #include "cli/cli.h"
 #include "cli/facts.h"
 #include "cli/output.h"
 #include "common/clock.h"
-
-#define STORE "store." /* facts about stores begin with it */
 
 int cli_get_facts(const struct cli *cli, struct kb_call *call, struct kb_list *ret)
 {
@@ -29,142 +30,244 @@ int cli_get_facts(const struct cli *cli, struct kb_call *call, struct kb_list *r
         return 0;
 }
 
-static bool is_number(const char *text)
+bool cli_is_number(const char *text)
 {
         size_t n = strspn(text, "0123456789");
 
         return n > 0 && n <= 20 && text[n] == '\0';
 }
 
-/* What the broker gives as microseconds since the epoch; 0: it never was. */
-static bool is_time(const char *name)
+static const char *text_of(struct kb_list facts, const char *name)
 {
-        return strcmp(name, "started") == 0 || strcmp(name, "directory_confirmed") == 0;
+        const char *text;
+
+        return kb_list_find_string(facts, name, &text) ? text : "";
 }
 
-static void add_fact(const struct cli *cli, json_object *object, const char *name, const char *value)
+static unsigned long long number_of(struct kb_list facts, const char *name)
 {
-        uint64_t number = is_number(value) ? strtoull(value, NULL, 10) : 0;
+        return strtoull(text_of(facts, name), NULL, 10);
+}
 
-        if (is_number(value) && is_time(name) && !cli->given[CLI_OPTION_json]) {
-                _cleanup_free_ char *text =
-                        cli_format_time(number > 0 ? number : KB_TIME_NEVER, kb_now_realtime());
+static char *time_of(struct kb_list facts, const char *name)
+{
+        uint64_t usec = number_of(facts, name);
 
-                cli_row_text(object, name, text);
-        } else if (is_number(value))
-                cli_row_number(object, name, number);
-        else
-                cli_row_text(object, name, value);
+        return cli_format_time(usec > 0 ? usec : KB_TIME_NEVER, kb_now_realtime());
+}
+
+/* --- what is on --- */
+
+static char *tell_broker(struct kb_list facts)
+{
+        _cleanup_free_ char *started = time_of(facts, "started");
+
+        return cli_format("version %s, started %s", text_of(facts, "version"), started);
+}
+
+static char *tell_logins(struct kb_list facts)
+{
+        bool observes = strcmp(text_of(facts, "login_mode"), "observe") == 0;
+
+        return cli_format("%s; %llu recovery codes left",
+                          observes ? "decided, but nobody is refused" : "decisions are enforced",
+                          number_of(facts, "recovery_codes"));
+}
+
+static char *tell_directory(struct kb_list facts)
+{
+        _cleanup_free_ char *confirmed = time_of(facts, "directory_confirmed");
+
+        return cli_format("version %llu, %llu people; confirmed %s", number_of(facts, "directory_version"),
+                          number_of(facts, "directory_people"), confirmed);
+}
+
+static char *tell_credentials(struct kb_list facts)
+{
+        return cli_format("%llu defined; %llu grants live", number_of(facts, "credentials"),
+                          number_of(facts, "grants"));
+}
+
+static char *tell_log(struct kb_list facts)
+{
+        return cli_format("%llu records on disk, %llu waiting; the journal lacks %llu of them",
+                          number_of(facts, "log_records"), number_of(facts, "log_waiting"),
+                          number_of(facts, "journal_lag"));
+}
+
+/* The question for the facts is one of those that have no answer yet. */
+static char *tell_requests(struct kb_list facts)
+{
+        unsigned long long pending = number_of(facts, "requests_pending");
+
+        return cli_format("%llu wait for an answer, and %llu units; %llu refused since the start",
+                          pending > 0 ? pending - 1 : 0, number_of(facts, "units_waiting"),
+                          number_of(facts, "refusals"));
+}
+
+static const struct {
+        const char *title;
+        char *(*tell)(struct kb_list facts);
+} lines[] = {
+        {"keybearerd", tell_broker},       {"logins", tell_logins},     {"directory", tell_directory},
+        {"credentials", tell_credentials}, {"requests", tell_requests}, {"log", tell_log},
+};
+
+#define WIDTH "%-12s "
+
+static bool is_open(const char *state)
+{
+        return strcmp(state, "up") == 0;
+}
+
+static void print_lines(struct kb_list facts)
+{
+        struct kb_span value;
+        const char *name;
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(lines); i++) {
+                _cleanup_free_ char *text = lines[i].tell(facts);
+
+                cli_make_printable(text);
+                printf(WIDTH "%s\n", lines[i].title, text);
+        }
+        while (kb_list_next_pair(&facts, &name, &value)) {
+                _cleanup_free_ char *text = cli_format("%s", (const char *)value.data);
+
+                cli_make_printable(text);
+                if (strncmp(name, CLI_FACT_STORE, strlen(CLI_FACT_STORE)) == 0)
+                        printf(WIDTH "%s: %s\n", "store", name + strlen(CLI_FACT_STORE),
+                               is_open(text) ? "open" : text);
+        }
+}
+
+/* --- what needs somebody --- */
+
+enum when {
+        SPEAKS,   /* the fact is neither "" nor "0" */
+        IS_ZERO,  /* it is "0" */
+        OBSERVES, /* it is "observe" */
+        DIFFERS,  /* it is not our version */
+};
+
+/* Where the cure depends on the cause, doctor finds it. In `text` %s is the value of the fact. */
+#define DOCTOR "keybearer doctor"
+static const struct concern {
+        const char *fact;
+        enum when when;
+        const char *text;
+        const char *command;
+} concerns[] = {
+        {"version", DIFFERS, "the package was upgraded, and keybearerd still runs version %s",
+         "systemctl restart keybearerd"},
+        {"log_error", SPEAKS, "the log cannot be written: %s", DOCTOR},
+        {"log_lost", SPEAKS, "%s records that nobody waited for were never written",
+         "keybearer audit verify"},
+        {"journal_error", SPEAKS, "the journal takes no records: %s", DOCTOR},
+        {"journal_blind", SPEAKS,
+         "the journal cannot be read back: whether it keeps the records is not known",
+         "systemctl status systemd-journald"},
+        {"journal_given_up", SPEAKS, "%s records never came into the journal: they are in the log",
+         "keybearer audit show"},
+        {"directory_problem", SPEAKS, "the directory could not be refreshed: %s", DOCTOR},
+        {"directory_old", SPEAKS, "the directory is too old: nobody is let in", DOCTOR},
+        {"directory_left_out", SPEAKS, "%s people are left out: files of this host have their name or id",
+         DOCTOR},
+        {"login_mode", OBSERVES, "[Login] Mode=observe: nobody is refused", DOCTOR},
+        {"recovery_codes", IS_ZERO, "no recovery code is left: with the store away nobody of ours comes in",
+         "keybearer recovery"},
+        {"recovery_used", SPEAKS, "%s recovery codes let somebody in",
+         "keybearer audit show event=break-glass-used; keybearer recovery"},
+        {"grants_failing", SPEAKS, "%s grants could not be renewed", DOCTOR},
+        {"grants_revoking", SPEAKS, "%s grants still have to be revoked in their store",
+         "keybearer grant list"},
+};
+
+static bool applies(const struct concern *c, const char *value)
+{
+        switch (c->when) {
+        case SPEAKS:
+                return *value && strcmp(value, "0") != 0;
+        case IS_ZERO:
+                return strcmp(value, "0") == 0;
+        case OBSERVES:
+                return strcmp(value, "observe") == 0;
+        case DIFFERS:
+                return strcmp(value, PACKAGE_VERSION) != 0;
+        }
+        return false;
+}
+
+/* Takes over text. *any: something was printed before. */
+static void print_concern(char *text, const char *command, bool *any)
+{
+        bool bold = isatty(STDOUT_FILENO);
+
+        if (!*any)
+                printf("\n%sneeds you:%s\n", bold ? "\033[1m" : "", bold ? "\033[0m" : "");
+        *any = true;
+        cli_make_printable(text);
+        printf("  %s\n      # %s\n", text, command);
+        free(text);
+}
+
+static char *about(const struct concern *c, const char *value)
+{
+        const char *place = strstr(c->text, "%s");
+
+        return place ? cli_format("%.*s%s%s", (int)(place - c->text), c->text, value, place + 2)
+                     : cli_format("%s", c->text);
+}
+
+static void print_concerns(struct kb_list facts)
+{
+        bool any = false;
+        struct kb_span value;
+        const char *name, *text;
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(concerns); i++)
+                if (kb_list_find_string(facts, concerns[i].fact, &text) && applies(&concerns[i], text))
+                        print_concern(about(&concerns[i], text), concerns[i].command, &any);
+        while (kb_list_next_pair(&facts, &name, &value)) {
+                text = (const char *)value.data;
+                if (strncmp(name, CLI_FACT_STORE, strlen(CLI_FACT_STORE)) == 0 && !is_open(text) &&
+                    strcmp(text, "not asked yet") != 0)
+                        print_concern(cli_format("the store %s gives nothing out: %s",
+                                                 name + strlen(CLI_FACT_STORE), text),
+                                      DOCTOR, &any);
+        }
+}
+
+/* --- the command --- */
+
+static int print_json(const struct cli *cli, struct kb_list facts)
+{
+        json_object *object = json_object_new_object();
+        struct kb_span value;
+        const char *name;
+
+        while (kb_list_next_pair(&facts, &name, &value)) {
+                const char *text = (const char *)value.data;
+
+                if (cli_is_number(text))
+                        cli_row_number(object, name, strtoull(text, NULL, 10));
+                else
+                        cli_row_text(object, name, text);
+        }
+        return cli_object_print(cli, object);
 }
 
 int cli_run_status(struct cli *cli)
 {
         _cleanup_call_ struct kb_call call = {0};
         struct kb_list facts;
-        struct kb_span value;
-        json_object *object;
-        const char *name;
         int r = cli_get_facts(cli, &call, &facts);
 
         if (r != 0)
                 return r;
-        object = json_object_new_object();
-        while (kb_list_next_pair(&facts, &name, &value))
-                add_fact(cli, object, name, (const char *)value.data);
-        return cli_object_print(cli, object);
-}
-
-/* --- OpenMetrics --- */
-
-enum kind { NUMBER, COUNT, SECONDS, TIME, FLAG };
-
-static const struct figure {
-        const char *fact;
-        enum kind kind;
-        const char *name;
-        const char *help;
-        const char *when;
-} figures[] = {
-#define FIGURE(fact, kind, name, help, when) {fact, kind, name, help, when},
-#include "cli/metrics.def"
-#undef FIGURE
-};
-
-static const struct figure *figure_of(const char *fact)
-{
-        for (size_t i = 0; i < KB_ARRAY_SIZE(figures); i++)
-                if (strcmp(figures[i].fact, fact) == 0)
-                        return &figures[i];
-        return NULL;
-}
-
-static void print_value(const struct figure *f, const char *metric, const char *value)
-{
-        uint64_t usec = strtoull(value, NULL, 10);
-
-        if (f && f->kind == TIME)
-                printf("%s %llu.%06llu\n", metric, (unsigned long long)(usec / KB_USEC_PER_SEC),
-                       (unsigned long long)(usec % KB_USEC_PER_SEC));
-        else if (f && f->kind == FLAG)
-                printf("%s %d\n", metric, f->when ? strcmp(value, f->when) == 0 : *value != '\0');
-        else
-                printf("%s%s %s\n", metric, f && f->kind == COUNT ? "_total" : "", value);
-}
-
-/* Names of facts become names of metrics: letters, digits and '_' only. */
-static void print_metric(const char *name, const char *value)
-{
-        const struct figure *f = figure_of(name);
-        _cleanup_free_ char *metric = cli_format("keybearer_%s", f ? f->name : name);
-
-        if (!is_number(value) && !(f && f->kind == FLAG))
-                return;
-        for (char *c = metric; *c; c++)
-                if (!isalnum((unsigned char)*c))
-                        *c = '_';
-        printf("# TYPE %s %s\n", metric, f && f->kind == COUNT ? "counter" : "gauge");
-        if (f && (f->kind == SECONDS || f->kind == TIME))
-                printf("# UNIT %s seconds\n", metric);
-        if (f)
-                printf("# HELP %s %s\n", metric, f->help);
-        print_value(f, metric, value);
-}
-
-/* "store.NAME" is one metric for all stores. `first`: its head is not printed yet. */
-static void print_store(const char *name, const char *value, bool first)
-{
-        if (first)
-                puts("# TYPE keybearer_store_up gauge\n"
-                     "# HELP keybearer_store_up Whether the store answered when it was last asked.");
-        printf("keybearer_store_up{store=\"%s\"} %d\n", name, strcmp(value, "up") == 0);
-}
-
-static void print_version(const char *version)
-{
-        printf("# TYPE keybearer info\n# HELP keybearer The broker that answers.\n"
-               "keybearer_info{version=\"%s\"} 1\n",
-               version);
-}
-
-int cli_run_metrics(struct cli *cli)
-{
-        _cleanup_call_ struct kb_call call = {0};
-        struct kb_list facts;
-        struct kb_span value;
-        bool first_store = true;
-        const char *name;
-        int r = cli_get_facts(cli, &call, &facts);
-
-        if (r != 0)
-                return r;
-        while (kb_list_next_pair(&facts, &name, &value))
-                if (strncmp(name, STORE, strlen(STORE)) == 0) {
-                        print_store(name + strlen(STORE), (const char *)value.data, first_store);
-                        first_store = false;
-                } else if (strcmp(name, "version") == 0)
-                        print_version((const char *)value.data);
-                else
-                        print_metric(name, (const char *)value.data);
-        puts("# EOF");
+        if (cli->given[CLI_OPTION_json])
+                return print_json(cli, facts);
+        print_lines(facts);
+        print_concerns(facts);
         return 0;
 }

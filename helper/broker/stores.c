@@ -119,7 +119,7 @@ static void on_hello(const struct kb_store_answer *answer, void *userdata)
 {
         struct store *s = userdata;
         struct kb_hello_reply reply;
-        enum kb_error error = answer->error;
+        enum kb_error error = answer->error, refusal;
         const char *ca;
         int r = 0;
 
@@ -133,8 +133,12 @@ static void on_hello(const struct kb_store_answer *answer, void *userdata)
                 return;
         }
         snprintf(s->kind, sizeof(s->kind), "%s", reply.kind);
-        s->problem[0] = '\0';
-        note_change(s, true, KB_E_OK);
+        refusal = reply.refusal; /* one that is sealed answers a greeting, and nothing else */
+        snprintf(s->problem, sizeof(s->problem), "%s",
+                 refusal == KB_E_OK ? ""
+                 : reply.problem[0] ? reply.problem
+                                    : kb_error_text(refusal));
+        note_change(s, refusal == KB_E_OK, refusal);
         if (reply.keep.size > 0)
                 r = keep_write(s, reply.keep);
         if (r < 0)
@@ -142,7 +146,7 @@ static void on_hello(const struct kb_store_answer *answer, void *userdata)
                                strerror(-r));
         while (kb_list_next_string(&reply.crls, &ca))
                 kb_crl_refresh(s->owner->broker->crls, s->name, ca);
-        schedule(s, GREET_USEC);
+        schedule(s, refusal == KB_E_OK ? GREET_USEC : RETRY_USEC);
 }
 
 static void greet(struct store *s)

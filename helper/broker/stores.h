@@ -15,8 +15,8 @@ int kb_stores_new(struct kb_stores **ret, struct kb_broker *broker);
 void kb_stores_free(struct kb_stores *s);
 KB_DEFINE_CLEANUP(struct kb_stores, kb_stores_free);
 
-/* Greets this store now instead of within a minute: a lease was revoked, so its revocation lists have
- * changed. */
+/* Greets this store now instead of within a minute: its revocation lists have changed, since a lease was
+ * revoked; or it was opened, sealed, or another was put in its place. */
 void kb_stores_greet(struct kb_stores *s, const char *store);
 
 /* The configuration has changed: there may be others now. */

@@ -219,6 +219,13 @@ static bool changes_directory(const struct admin *a)
         return false;
 }
 
+/* Whether the store may be open now, or sealed. */
+static bool changes_store(const struct admin *a)
+{
+        return (strcmp(a->is.object, "seal") == 0 || strcmp(a->is.object, "store") == 0) &&
+               !only_looks(a->is.action);
+}
+
 static void on_admin_done(const struct kb_store_answer *answer, void *userdata)
 {
         _cleanup_(admin_freep) struct admin *a = userdata;
@@ -230,6 +237,8 @@ static void on_admin_done(const struct kb_store_answer *answer, void *userdata)
         if (error == KB_E_OK && kb_store_admin_reply_get(answer->fields, &reply) < 0)
                 error = KB_E_INTERNAL;
         admin_note(a, error, answer->text);
+        if (changes_store(a)) /* also what failed may have got that far */
+                kb_stores_greet(a->broker->stores, a->is.store);
         if (error != KB_E_OK) {
                 kb_request_fail(a->request, error, "%s", answer->text);
                 return;

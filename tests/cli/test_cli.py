@@ -323,8 +323,54 @@ class Results(Cli):
             "# TYPE keybearer_store_up gauge", 'keybearer_store_up{store="local"} 1', 'keybearer_store_up{store="vault"} 0',
             "# EOF"])
         self.assertEqual(sum(line.startswith("# HELP") for line in lines), 9)
-        self.assertRegex(self.good("status"), r"version: +0\.1\n")
         self.assertEqual(json.loads(self.good("status", "--json"))["grants"], 3)
+
+    WELL = {"version": "0.1.0", "started": str(NOW - 3_600_000_000), "login_mode": "enforce", "recovery_codes": "8",
+            "recovery_used": "0", "credentials": "3", "grants": "5", "grants_failing": "0", "grants_revoking": "0",
+            "refusals": "7", "requests_pending": "3", "units_waiting": "1", "log_records": "120", "log_waiting": "0",
+            "log_lost": "0", "log_error": "", "journal_lag": "2", "journal_given_up": "0", "journal_blind": "0",
+            "journal_error": "", "directory_version": "9", "directory_confirmed": str(NOW - 60_000_000),
+            "directory_people": "12", "directory_old": "0", "directory_left_out": "0", "directory_problem": "",
+            "store.local": "up", "store.vault": "not asked yet"}
+
+    def test_status_is_sentences_for_a_person(self) -> None:
+        version = self.good("--version").split()[1]
+        self.broker(status={"facts": list((self.WELL | {"version": version}).items())})
+        screen = self.good("status")
+        for line in (rf"keybearerd +version {re.escape(version)}, started \S.* ago",
+                     r"logins +decisions are enforced; 8 recovery codes left",
+                     r"directory +version 9, 12 people; confirmed \S.* ago",
+                     r"credentials +3 defined; 5 grants live",
+                     r"requests +2 wait for an answer, and 1 units; 7 refused since the start",
+                     r"log +120 records on disk, 0 waiting; the journal lacks 2 of them",
+                     r"store +local: open", r"store +vault: not asked yet"):
+            self.assertRegex(screen, rf"(?m)^{line}$")
+        self.assertNotIn("_", screen)
+        self.assertNotIn("needs you", screen)
+
+    def test_status_says_what_needs_somebody_and_the_command(self) -> None:
+        version = self.good("--version").split()[1]
+        broker = self.broker()
+        for fact, value, says, command in (
+                ("version", "0.0.1", "still runs version 0.0.1", "systemctl restart keybearerd"),
+                ("log_error", "no room", "the log cannot be written: no room", "keybearer doctor"),
+                ("log_lost", "4", "4 records that nobody waited for were never written", "keybearer audit verify"),
+                ("journal_error", "gone", "the journal takes no records: gone", "keybearer doctor"),
+                ("journal_blind", "1", "cannot be read back", "systemctl status systemd-journald"),
+                ("journal_given_up", "2", "2 records never came into the journal", "keybearer audit show"),
+                ("directory_problem", "bad", "could not be refreshed: bad", "keybearer doctor"),
+                ("directory_old", "1", "nobody is let in", "keybearer doctor"),
+                ("directory_left_out", "3", "3 people are left out", "keybearer doctor"),
+                ("login_mode", "observe", "Mode=observe: nobody is refused", "keybearer doctor"),
+                ("recovery_codes", "0", "no recovery code is left", "keybearer recovery"),
+                ("recovery_used", "1", "1 recovery codes let somebody in", "keybearer audit show event=break-glass-used"),
+                ("grants_failing", "1", "1 grants could not be renewed", "keybearer doctor"),
+                ("grants_revoking", "6", "6 grants still have to be revoked", "keybearer grant list"),
+                ("store.vault", "sealed\033[2J", "the store vault gives nothing out: sealed?[2J", "keybearer doctor")):
+            facts = self.WELL | {"version": version} | {fact: value}
+            broker.answers["status"] = {"facts": list(facts.items())}
+            _, needs = self.good("status").split("\nneeds you:\n")
+            self.assertRegex(needs, rf"^  .*{re.escape(says)}.*\n      # {command}.*\n$", fact)
 
     def test_a_credential_is_fetched_to_try_it(self) -> None:
         self.broker(credential_fetch={"fields": [("username", b"u1"), ("password", b"p1")], "ttl": 3600})

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -79,6 +80,19 @@ def test_a_store_that_is_away_is_seen_and_who_waits_for_it(host: Machine, no_sto
     reaches(host, "units_waiting", lambda n: n == 1)
     first = figures(host)["directory_age_seconds"]
     reaches(host, "directory_age_seconds", lambda n: n > first)
+
+
+def test_a_store_that_is_sealed_is_seen_and_what_opens_it(host: Machine) -> None:
+    """It answers a greeting, and gives nothing out all the same."""
+    reaches(host, "store_up", lambda n: n == 1)
+    assert "\nstore        local: open\n" in host.run("keybearer status").stdout
+    host.run("keybearer seal seal")
+    reaches(host, "store_up", lambda n: n == 0, 10)
+    assert re.search(r"\nneeds you:\n(.*\n)*  the store local gives nothing out: .*seal unseal.*\n      # keybearer doctor\n",
+                     host.run("keybearer status").stdout)
+    assert "state:   " in host.run("keybearer store status").stdout
+    host.run("systemctl restart keybearer-store-local.service")
+    reaches(host, "store_up", lambda n: n == 1, 15)
 
 
 def test_a_renewal_that_fails_is_seen_and_how_long(host: Machine) -> None:

@@ -18,6 +18,7 @@
 #include "helper/broker/broker.h"
 #include "helper/broker/publisher.h"
 #include "helper/broker/store_client.h"
+#include "helper/broker/stores.h"
 #include "helper/broker/verbs.h"
 #include "helper/log/reader.h"
 
@@ -146,6 +147,34 @@ int kb_publisher_new(struct kb_publisher **ret, struct kb_broker *b,
 }
 
 void kb_publisher_free(struct kb_publisher *p)
+{
+}
+
+/* --- the stores --- */
+
+static unsigned greeted;
+
+void kb_stores_greet(struct kb_stores *s, const char *name)
+{
+        assert_string_equal(name, "other");
+        greeted++;
+}
+
+int kb_stores_new(struct kb_stores **ret, struct kb_broker *b)
+{
+        return -ENOSYS;
+}
+
+void kb_stores_free(struct kb_stores *s)
+{
+}
+
+void kb_stores_update(struct kb_stores *s)
+{
+}
+
+void kb_stores_each(const struct kb_stores *s,
+                    void (*each)(const struct kb_store_state *state, void *userdata), void *userdata)
 {
 }
 
@@ -365,6 +394,30 @@ static void a_change_of_the_directory_is_done_when_it_is_in_force(void **state)
         assert_int_equal(publisher.refreshed, 2);
 }
 
+/* Who asks for the state next hears it as it is now, not as it was within the last minute. */
+static void a_store_that_may_be_open_now_or_sealed_is_greeted(void **state)
+{
+        static const struct {
+                const char *object, *action;
+                enum kb_error error;
+                unsigned greeted;
+        } rows[] = {
+                {"seal", "unseal", KB_E_OK, 1},  {"seal", "seal", KB_E_OK, 1},
+                {"store", "init", KB_E_OK, 1},   {"store", "restore", KB_E_STORAGE, 1},
+                {"store", "status", KB_E_OK, 0}, {"seal", "list", KB_E_OK, 0},
+                {"secret", "put", KB_E_OK, 0},
+        };
+
+        if (geteuid() != 0)
+                skip();
+        for (size_t i = 0; i < KB_ARRAY_SIZE(rows); i++) {
+                greeted = 0;
+                store.error = rows[i].error;
+                assert_int_equal(status_of(ask(rows[i].object, rows[i].action)), rows[i].error);
+                assert_int_equal(greeted, rows[i].greeted);
+        }
+}
+
 static size_t read_all(int fd)
 {
         static uint8_t data[PIECE];
@@ -429,6 +482,7 @@ int main(void)
                 TEST(a_refusal_of_the_store_is_passed_on_and_recorded),
                 TEST(what_is_no_name_is_not_asked_for),
                 TEST(a_change_of_the_directory_is_done_when_it_is_in_force),
+                TEST(a_store_that_may_be_open_now_or_sealed_is_greeted),
                 TEST(a_store_goes_as_slow_as_who_reads_its_backup),
                 TEST(a_reader_that_leaves_does_not_keep_the_store),
         };

@@ -299,7 +299,7 @@ static void a_sentence_leaves_out_what_is_not_known(void **state)
                   .line = 3,
                   .detail = "no such key"},
                  "The configuration was refused: keybearer.conf:3: no such key"},
-                {{.id = KB_EVENT_STORE_DOWN}, "Store - does not answer"},
+                {{.id = KB_EVENT_STORE_DOWN}, "Store - gives nothing out"},
                 {{.id = 4711}, "An event that this version does not know: keybearer"},
         };
         char text[256], cut[10];

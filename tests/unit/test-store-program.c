@@ -272,6 +272,8 @@ static void hello_keeps_what_proves_the_database_new(void **state)
         assert_ok(kb_hello_reply_get(first.reply.body, &reply));
         assert_string_equal(reply.kind, "local");
         assert_true(reply.keep.size > 32);
+        assert_int_equal(reply.refusal, KB_E_OK);
+        assert_string_equal(reply.problem, "");
         kb_hello_request_put(&second.request,
                              &(struct kb_hello_request){
                                      .broker = "1",
@@ -281,6 +283,25 @@ static void hello_keeps_what_proves_the_database_new(void **state)
         assert_admin(&p, KB_E_STORAGE, "secret", "list", "");
         assert_admin(&p, KB_E_OK, "store", "accept", "");
         assert_admin(&p, KB_E_OK, "secret", "list", "");
+}
+
+/* It has no answer for anybody else then, and nobody should take it for one that has. */
+static void a_sealed_store_says_so_when_it_is_greeted(void **state)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_hello), how = {};
+        struct kb_hello_reply reply;
+        struct kb_list facts;
+        char code[64];
+
+        init_store(code, sizeof(code));
+        assert_admin(&p, KB_E_OK, "seal", "seal", "");
+        kb_hello_request_put(&call.request, &(struct kb_hello_request){.broker = "1"});
+        assert_int_equal(program_ask(&p, &call), KB_E_OK);
+        assert_ok(kb_hello_reply_get(call.reply.body, &reply));
+        assert_int_equal(reply.refusal, KB_E_SEALED);
+        assert_non_null(strstr(reply.problem, "keybearer seal unseal"));
+        assert_int_equal(admin_ask(&p, &how, &facts, "store", "status", "", NULL), KB_E_OK);
+        assert_string_equal(pair_of(facts, "state"), "sealed");
 }
 
 /* --- people --- */
@@ -730,6 +751,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_restore_says_whether_this_host_can_open_it, start, stop),
                 cmocka_unit_test_setup_teardown(a_new_host_takes_the_backup_of_a_dead_one, start, stop),
                 cmocka_unit_test_setup_teardown(hello_keeps_what_proves_the_database_new, start, stop),
+                cmocka_unit_test_setup_teardown(a_sealed_store_says_so_when_it_is_greeted, start, stop),
         };
 
         return cmocka_run_group_tests_name("store-program", tests, test_folder_make, test_folder_remove);

@@ -103,6 +103,7 @@ const struct kb_admin_row kb_admin_rows[] = {
              kb_admin_unseal, "open the root key with a passphrase or a recovery code"),
 
         /* the store as a whole */
+        ROW("store", "status", "", "", ANY, kb_admin_store_status, "how the store is, and what is in it"),
         ROW("store", "init", "", "", NEW | SEALED, kb_admin_store_init,
             "make the store, if none was ever opened; shows the secrets of its slots host and recovery "
             "once"),

@@ -135,6 +135,7 @@ typedef int (*kb_slots_of)(struct kb_local *l, int (*each)(const struct kb_slot 
                            void *userdata);
 enum kb_error kb_admin_choose_slot(struct kb_admin_call *call, kb_slots_of slots);
 /* admin_store.c */
+KB_ADMIN_HANDLER(kb_admin_store_status);
 KB_ADMIN_HANDLER(kb_admin_store_restore_part);
 KB_ADMIN_HANDLER(kb_admin_store_restore_begin);
 void kb_admin_store_rotate(struct kb_admin_call *call);

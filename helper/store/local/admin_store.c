@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `store ...` that takes its time: a new root key, backup, restore. */
+/* `store ...`: how it is, and what takes its time: a new root key, backup, restore. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,15 @@
 #include "helper/store/local/long_work.h"
 #include "helper/store/local/restore.h"
 #include "helper/store/local/rotate.h"
+
+/* --- status --- */
+
+enum kb_error kb_admin_store_status(struct kb_admin_call *call)
+{
+        kb_local_facts(call->service, &call->rows.row);
+        kb_rows_next(&call->rows);
+        return KB_E_OK;
+}
 
 /* --- rotate-key --- */
 

@@ -45,6 +45,9 @@ void kb_service_unseal(struct kb_service *s, const char *credentials);
 /* The slot and the seed in that credential. -ENOENT also for an empty one, -EINVAL for nonsense. */
 int kb_service_credential(const char *credentials, char ret_name[65], uint8_t ret_seed[32]) _must_check_;
 
+/* How the store is: names and texts for `store status`. */
+void kb_local_facts(const struct kb_service *s, struct kb_list_builder *facts);
+
 /* Ends a request with a problem. */
 void kb_service_fail(struct kb_request *request, const struct kb_problem *problem);
 

@@ -29,11 +29,14 @@ static void hello(struct kb_request *request, void *context)
         _cleanup_list_ struct kb_list_builder list = kb_list_builder_init(4096);
         _cleanup_list_ struct kb_list_builder crls = kb_list_builder_init(4096);
         struct kb_service *s = context;
+        struct kb_problem problem = {};
         struct kb_hello_request q;
+        enum kb_error refusal;
         char keep[128];
 
         if (!DECODE(request, hello, &q))
                 return;
+        kb_service_retry(s);
         kb_local_compare(s->local, q.keep);
         kb_local_keep(s->local, keep, sizeof(keep));
         for (size_t i = 0; i < KB_ARRAY_SIZE(abilities); i++)
@@ -43,9 +46,11 @@ static void hello(struct kb_request *request, void *context)
                 kb_request_fail(request, KB_E_STORAGE, "the names of the authorities cannot be read");
                 return;
         }
+        refusal = kb_local_ready(s->local, &problem);
         kb_request_reply(request, hello, .kind = "local", .version = PACKAGE_VERSION,
                          .abilities = kb_list_built(&list), .crls = kb_list_built(&crls),
-                         .epoch = s->local->identity.epoch, .keep = KB_SPAN_STRING(keep));
+                         .epoch = s->local->identity.epoch, .keep = KB_SPAN_STRING(keep), .refusal = refusal,
+                         .problem = problem.text);
 }
 
 /* --- fetch --- */
@@ -261,24 +266,30 @@ static const struct {
         {"seal slots", "SELECT count(*) FROM slots"},
 };
 
+void kb_local_facts(const struct kb_service *s, struct kb_list_builder *facts)
+{
+        struct kb_problem problem;
+        uint64_t n;
+
+        kb_list_add_text(facts, "state", kb_local_state_word(s->local->state));
+        if (kb_local_ready(s->local, &problem) != KB_E_OK)
+                kb_list_add_text(facts, "problem", problem.text);
+        kb_list_add_text(facts, "version", PACKAGE_VERSION);
+        kb_list_add_number(facts, "root key", kb_keyring_newest(s->local->keys));
+        kb_list_add_number(facts, "changes", s->local->identity.changes);
+        kb_list_add_number(facts, "waiting for a thread", kb_pool_pending(s->pool));
+        for (size_t i = 0; s->local->db && i < KB_ARRAY_SIZE(counts); i++)
+                if (kb_db_number(s->local->db, &n, counts[i].sql, "") >= 0)
+                        kb_list_add_number(facts, counts[i].fact, n);
+}
+
 static void status(struct kb_request *request, void *context)
 {
         _cleanup_list_ struct kb_list_builder facts = kb_list_builder_init(16384);
         struct kb_service *s = context;
-        struct kb_problem problem;
-        uint64_t n;
 
         kb_service_retry(s);
-        kb_list_add_text(&facts, "state", kb_local_state_word(s->local->state));
-        if (kb_local_ready(s->local, &problem) != KB_E_OK)
-                kb_list_add_text(&facts, "problem", problem.text);
-        kb_list_add_text(&facts, "version", PACKAGE_VERSION);
-        kb_list_add_number(&facts, "root key", kb_keyring_newest(s->local->keys));
-        kb_list_add_number(&facts, "changes", s->local->identity.changes);
-        kb_list_add_number(&facts, "waiting for a thread", kb_pool_pending(s->pool));
-        for (size_t i = 0; s->local->db && i < KB_ARRAY_SIZE(counts); i++)
-                if (kb_db_number(s->local->db, &n, counts[i].sql, "") >= 0)
-                        kb_list_add_number(&facts, counts[i].fact, n);
+        kb_local_facts(s, &facts);
         kb_request_reply(request, store_status, .facts = kb_list_built(&facts));
 }
 

@@ -2,6 +2,7 @@
 #include "cli/admin.h"
 
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "cli/input.h"
@@ -94,7 +95,8 @@ bool cli_admin_next_row(struct kb_list *rows, struct kb_list *ret_pairs)
 
 /* --- from the command line to fields --- */
 
-/* The word of command->fields that is this name; NULL: the command has no such field. */
+/* The word of command->fields that is this name, however it is written: files have Who=, we who=. NULL: the
+ * command has no such field. */
 static const char *find_field(const struct cli_command *command, const char *name, size_t n)
 {
         const char *at = command->fields;
@@ -102,7 +104,7 @@ static const char *find_field(const struct cli_command *command, const char *nam
         while (*at) {
                 size_t m = strcspn(at, " ");
 
-                if (m == n && memcmp(at, name, n) == 0)
+                if (m == n && strncasecmp(at, name, n) == 0)
                         return at;
                 at += m + strspn(at + m, " ");
         }
@@ -112,15 +114,27 @@ static const char *find_field(const struct cli_command *command, const char *nam
 static int add_field(const struct cli *cli, struct cli_admin *a, const char *argument)
 {
         size_t n = strcspn(argument, "=");
+        const char *field = find_field(cli->command, argument, n);
         char name[FIELD_MAX];
 
-        if (n >= sizeof(name) || !find_field(cli->command, argument, n))
+        if (n >= sizeof(name) || !field)
                 return cli_fail(cli, KB_E_BAD_REQUEST, "`%s %s` has no %.*s=; see its --help", a->object,
                                 a->action, (int)n, argument);
-        memcpy(name, argument, n);
+        memcpy(name, field, n);
         name[n] = '\0';
         kb_list_add_text(&a->fields, name, argument + n + 1);
         return 0;
+}
+
+/* Whether a field was given this value: "kind=passphrase". */
+static bool is_met(struct cli_admin *a, const char *condition, size_t n)
+{
+        size_t length = strcspn(condition, "=");
+        _cleanup_free_ char *name = cli_format("%.*s", (int)length, condition);
+        const char *value;
+
+        return kb_list_find_string(kb_list_built(&a->fields), name, &value) &&
+               strlen(value) == n - length - 1 && memcmp(value, condition + length + 1, n - length - 1) == 0;
 }
 
 /* "!secret" is always asked for, "!secret:kind=passphrase" only when kind=passphrase was given. */
@@ -133,16 +147,8 @@ static int ask_for(const struct cli *cli, struct cli_admin *a, const char *word,
 
         if (cli->given[CLI_OPTION_no_password])
                 return 0;
-        if (length < n) {
-                _cleanup_free_ char *condition =
-                        cli_format("%.*s", (int)(n - length - 1), word + length + 1);
-                bool met = false;
-
-                for (int i = 0; i < cli->n_arguments; i++)
-                        met |= strcmp(cli->arguments[i], condition) == 0;
-                if (!met)
-                        return 0;
-        }
+        if (length < n && !is_met(a, word + length + 1, n - length - 1))
+                return 0;
         r = cli_read_secret(cli, name, strcmp(a->action, "unseal") != 0, &secret);
         if (r == 0)
                 kb_list_add_text(&a->fields, name, secret);

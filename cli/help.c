@@ -93,6 +93,15 @@ static bool print_matching(const char *object, const char *action)
         return any;
 }
 
+int cli_run_help(struct cli *cli)
+{
+        if (cli->given[CLI_OPTION_json])
+                return cli_fail(cli, KB_E_BAD_REQUEST, "help is for people; leave out --json");
+        cli_help(cli->n_arguments > 0 ? cli->arguments[0] : "",
+                 cli->n_arguments > 1 ? cli->arguments[1] : "");
+        return 0;
+}
+
 void cli_help(const char *object, const char *action)
 {
         if (!object)

@@ -443,6 +443,15 @@ class Stores(Cli):
         self.assertEqual(broker.asked[0][1]["fields"], [("ttl", b"90d"), ("domains", b"a.org b.org")])
         self.assertEqual(broker.asked[0][1]["name"], "web")
 
+    def test_a_key_is_the_same_in_small_and_capital_letters(self) -> None:
+        """Files have Who=, as the design of rules does; on the wire there is one name."""
+        broker = self.broker(admin={"rows": []})
+        self.good("rule", "add", "dba", "Who=@DBA", "SERVICE=sshd sudo", "for=8h")
+        self.good("seal", "add", "mine", "Kind=passphrase", stdin="correct horse\n")
+        self.assertEqual(broker.asked[0][1]["fields"], [("who", b"@DBA"), ("service", b"sshd sudo"), ("for", b"8h")])
+        self.assertEqual(broker.asked[1][1]["fields"], [("kind", b"passphrase"), ("secret", b"correct horse")])
+        self.bad(2, "`rule add` has no Whom=", "rule", "add", "dba", "Whom=ana")
+
     def test_a_secret_is_asked_for_only_when_the_condition_holds(self) -> None:
         broker = self.broker(admin={"rows": []})
         self.good("seal", "add", "mine", "kind=recovery")
@@ -795,6 +804,9 @@ class Words(Cli):
         self.assertIn("--allow", self.good("unit", "add", "--help"))
         self.assertNotIn("--allow", self.good("unit", "remove", "--help"))
         self.assertIn("KEY=VALUE may set: common-name, ttl", self.good("ca", "create", "--help"))
+        table: tuple[tuple[str, ...], ...] = ((), ("unit",), ("ca", "create"))
+        for words in table:
+            self.assertEqual(self.good("help", *words), self.good(*words, "--help"))
         self.assertRegex(self.good("--version"), r"^keybearer \d+\.\d+")
 
     def complete(self, *words: str) -> list[str]:

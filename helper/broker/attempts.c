@@ -112,6 +112,22 @@ struct kb_attempt *kb_attempt_find(struct kb_attempts *t, uid_t caller, const ch
         return NULL;
 }
 
+void kb_attempt_let_in(struct kb_attempts *t, struct kb_attempt *attempt)
+{
+        struct share waiting = {0};
+
+        attempt->let_in = true;
+        for (size_t i = 0; i < KB_ATTEMPTS_MAX; i++) {
+                struct kb_attempt **place = &t->attempts[i];
+
+                if (*place && *place != attempt && (*place)->let_in &&
+                    strcmp((*place)->user, attempt->user) == 0)
+                        count(&waiting, place);
+        }
+        if (waiting.n >= KB_ATTEMPTS_OF_NAME)
+                clear(t, waiting.goes);
+}
+
 void kb_attempt_end(struct kb_attempts *t, struct kb_attempt *attempt)
 {
         for (size_t i = 0; attempt && i < KB_ATTEMPTS_MAX; i++)

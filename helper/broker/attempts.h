@@ -18,6 +18,7 @@
 #define KB_ATTEMPTS_MAX      1024
 #define KB_ATTEMPTS_OF_CROWD (KB_ATTEMPTS_MAX / 4) /* of all callers that are not root */
 #define KB_ATTEMPTS_OF_ONE   8                     /* of one of those */
+#define KB_ATTEMPTS_OF_NAME  8                     /* of one person, that wait for a session */
 #define KB_ATTEMPT_STATE_MAX 1024
 
 /* What is to be answered next. */
@@ -40,6 +41,7 @@ struct kb_attempt {
         uint32_t asked;   /* enum kb_ask of the last question */
         uint32_t factors; /* bits of enum kb_factor: shown so far */
         bool busy;        /* an answer is being checked */
+        bool let_in;      /* account is through: it waits for a session */
         bool change_password;
         uint8_t state[KB_ATTEMPT_STATE_MAX]; /* the store's */
         size_t state_size;
@@ -69,6 +71,12 @@ int kb_attempt_begin(struct kb_attempts *t, uid_t caller, uint64_t now, struct k
  * until it ends.
  */
 struct kb_attempt *kb_attempt_find(struct kb_attempts *t, uid_t caller, const char *handle, uint64_t now);
+
+/*
+ * Account is through: what is left to come is the session, and with many programs none ever does. So of
+ * those that wait for one no person has more than KB_ATTEMPTS_OF_NAME; the one touched longest ago goes.
+ */
+void kb_attempt_let_in(struct kb_attempts *t, struct kb_attempt *attempt);
 
 /* Wipes it. attempt may be NULL. */
 void kb_attempt_end(struct kb_attempts *t, struct kb_attempt *attempt);

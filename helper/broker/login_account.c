@@ -14,6 +14,7 @@
 struct permission {
         struct kb_broker *broker;
         struct kb_request *request;
+        char handle[KB_HANDLE_SIZE]; /* of the login that came before, "": there was none */
         bool change_password;
         char rule[65];
 };
@@ -34,10 +35,10 @@ static enum kb_error error_of(enum kb_reason reason)
 }
 
 /* The login that came before, if it was this person's, through us, and came to its good end. */
-static const struct kb_attempt *find_login(struct kb_broker *broker, struct kb_request *request,
-                                           const struct kb_account_request *asked)
+static struct kb_attempt *find_login(struct kb_broker *broker, struct kb_request *request,
+                                     const struct kb_account_request *asked)
 {
-        const struct kb_attempt *a = kb_login_attempt(broker, request, asked->session);
+        struct kb_attempt *a = kb_login_attempt(broker, request, asked->session);
 
         return a && a->stage == KB_ATTEMPT_GRANTED && strcmp(a->user, asked->user) == 0 &&
                                strcmp(a->service, asked->service) == 0
@@ -65,10 +66,16 @@ static uint32_t factors_of(const struct kb_attempt *login, struct kb_request *re
 static void on_recorded(int r, uint64_t sequence, void *userdata)
 {
         _cleanup_free_ struct permission *p = userdata;
+        struct kb_attempts *attempts = p->broker->logins->attempts;
+        struct kb_attempt *login = kb_login_attempt(p->broker, p->request, p->handle);
 
-        if (kb_login_released(p->broker, p->request, r))
-                kb_request_reply(p->request, account, .change_password = p->change_password,
-                                 .rule = p->rule);
+        if (!kb_login_released(p->broker, p->request, r)) {
+                kb_attempt_end(attempts, login);
+                return;
+        }
+        if (login)
+                kb_attempt_let_in(attempts, login);
+        kb_request_reply(p->request, account, .change_password = p->change_password, .rule = p->rule);
 }
 
 /*
@@ -116,6 +123,7 @@ static void permit(struct kb_broker *broker, struct kb_request *request, const s
         }
         *p = (struct permission){
                 .broker = broker, .request = request, .change_password = login && login->change_password};
+        snprintf(p->handle, sizeof(p->handle), "%s", login ? login->handle : "");
         snprintf(p->rule, sizeof(p->rule), "%s", rule);
         kb_login_record(broker, event, on_recorded, p);
 }
@@ -124,7 +132,7 @@ void kb_verb_account(struct kb_request *request, void *context)
 {
         struct kb_broker *broker = context;
         struct kb_account_request asked;
-        const struct kb_attempt *login;
+        struct kb_attempt *login;
         struct kb_decision decision;
         struct kb_event event;
         char uid[16];
@@ -160,5 +168,6 @@ void kb_verb_account(struct kb_request *request, void *context)
                 return;
         }
         kb_broker_note(broker, event);
+        kb_attempt_end(broker->logins->attempts, login); /* a no is the end of it: nobody asks again */
         kb_request_fail(request, error_of(decision.reason), "%s", kb_reason_text(decision.reason));
 }

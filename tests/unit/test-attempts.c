@@ -139,6 +139,39 @@ static void one_of_the_crowd_takes_the_places_of_nobody_else(void **state)
         assert_ok(kb_attempt_begin(t, 1002, 100, &more));
 }
 
+/* Programs that ask who somebody is, and open no session, fill no table. */
+static void of_one_person_few_wait_for_a_session(void **state)
+{
+        _cleanup_(kb_attempts_freep) struct kb_attempts *t = NULL;
+        char handles[KB_ATTEMPTS_OF_NAME][KB_HANDLE_SIZE];
+        struct kb_attempt *a, *asked, *other;
+
+        assert_ok(kb_attempts_new(&t));
+        assert_ok(kb_attempt_begin(t, 0, 0, &asked)); /* account is still to come: it is needed */
+        snprintf(asked->user, sizeof(asked->user), "ana");
+        asked->stage = KB_ATTEMPT_GRANTED;
+        assert_ok(kb_attempt_begin(t, 0, 0, &other));
+        snprintf(other->user, sizeof(other->user), "bea");
+        kb_attempt_let_in(t, other);
+        for (unsigned i = 0; i < KB_ATTEMPTS_OF_NAME; i++) {
+                assert_ok(kb_attempt_begin(t, 0, 10 + i, &a));
+                snprintf(a->user, sizeof(a->user), "ana");
+                memcpy(handles[i], a->handle, sizeof(handles[i]));
+                kb_attempt_let_in(t, a);
+                kb_attempt_let_in(t, a); /* twice is once */
+        }
+        for (unsigned i = 0; i < KB_ATTEMPTS_OF_NAME; i++)
+                assert_non_null(kb_attempt_find(t, 0, handles[i], 20 + i));
+        assert_ok(kb_attempt_begin(t, 0, 100, &a));
+        snprintf(a->user, sizeof(a->user), "ana");
+        kb_attempt_let_in(t, a);
+        assert_null(kb_attempt_find(t, 0, handles[0], 101));
+        assert_non_null(kb_attempt_find(t, 0, handles[1], 101));
+        assert_ptr_equal(kb_attempt_find(t, 0, a->handle, 101), a);
+        assert_ptr_equal(kb_attempt_find(t, 0, asked->handle, 101), asked);
+        assert_ptr_equal(kb_attempt_find(t, 0, other->handle, 101), other);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -147,6 +180,7 @@ int main(void)
                 cmocka_unit_test(what_is_being_checked_is_not_forgotten),
                 cmocka_unit_test(a_full_table_lets_the_one_go_that_was_touched_longest_ago),
                 cmocka_unit_test(a_crowd_that_is_not_root_leaves_room_for_root),
+                cmocka_unit_test(of_one_person_few_wait_for_a_session),
                 cmocka_unit_test(one_of_the_crowd_takes_the_places_of_nobody_else),
         };
 

@@ -90,7 +90,8 @@ static void add_person(struct kb_writer *w, const char *name, uint32_t uid, bool
                                    });
 }
 
-/* ana and bea may use sshd and login with a password, and sudo; cut is disabled; old has expired. */
+/* ana and bea may use sshd and login with a password, and sudo; cut is disabled; old has expired; no rule
+ * names gus. */
 static void make_directory(void)
 {
         _cleanup_writer_ struct kb_writer w = kb_writer_init(65536);
@@ -102,6 +103,7 @@ static void make_directory(void)
         add_person(&w, "ana", logins_uid(), false, KB_TIME_NEVER);
         add_person(&w, "bea", logins_uid() + 1, false, KB_TIME_NEVER);
         add_person(&w, "cut", logins_uid() + 2, true, KB_TIME_NEVER);
+        add_person(&w, "gus", logins_uid() + 4, false, KB_TIME_NEVER);
         add_person(&w, "old", logins_uid() + 3, false, 1);
         kb_directory_add_rule(&w, &(struct kb_rule_record){
                                           .name = "in",
@@ -494,7 +496,8 @@ static void the_right_password_lets_in_and_the_rules_are_asked(void **state)
         assert_int_equal(account("ana", "sshd", handle), KB_E_DENIED); /* nothing was shown yet */
         assert_int_equal(proceed("sesame"), KB_E_OK);
         assert_true(granted);
-        assert_int_equal(account("ana", "sshd", handle), KB_E_OK);
+        for (unsigned i = 0; i < 2 * KB_ATTEMPTS_OF_NAME; i++)
+                assert_int_equal(account("ana", "sshd", handle), KB_E_OK); /* a question ends nothing */
         assert_int_equal(account("ana", "sshd", ""), KB_E_DENIED); /* by key: the rule wants a password */
         assert_int_equal(account("ana", "sudo", ""), KB_E_OK);
         assert_int_equal(proceed("sesame"), KB_E_EXPIRED); /* it is over */
@@ -741,6 +744,23 @@ static void a_password_is_changed_in_the_store(void **state)
         }
 }
 
+static bool is_under_way(void)
+{
+        return kb_attempt_find(broker.logins->attempts, geteuid(), handle, kb_now_boottime());
+}
+
+/* A handle that is good for nothing any more is not kept for ten minutes. */
+static void a_login_that_account_refuses_is_over(void **state)
+{
+        assert_int_equal(authenticate("gus"), KB_E_OK);
+        assert_int_equal(proceed("sesame"), KB_E_OK);
+        assert_true(is_under_way());
+        assert_int_equal(account("ana", "sshd", handle), KB_E_DENIED); /* not hers: that ends nothing */
+        assert_true(is_under_way());
+        assert_int_equal(account("gus", "sshd", handle), KB_E_DENIED);
+        assert_false(is_under_way());
+}
+
 /* A disk that takes nothing more, for this process. */
 static void set_disk_full(bool full)
 {
@@ -763,6 +783,12 @@ static void without_a_record_nobody_comes_in_unless_that_was_allowed(void **stat
                 assert_int_equal(proceed("sesame"), expected);
                 assert_int_equal(account("ana", "sudo", ""), expected);
                 set_disk_full(false);
+                assert_int_equal(authenticate("ana"), KB_E_OK);
+                assert_int_equal(proceed("sesame"), KB_E_OK);
+                set_disk_full(true);
+                assert_int_equal(account("ana", "sshd", handle), expected);
+                set_disk_full(false);
+                assert_int_equal(is_under_way(), !required);
         }
 }
 
@@ -1093,6 +1119,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(the_right_password_lets_in_and_the_rules_are_asked),
                 TEST(a_login_is_no_one_elses),
+                TEST(a_login_that_account_refuses_is_over),
                 TEST(a_code_is_asked_for_when_the_store_wants_one),
                 TEST(too_many_wrong_passwords_lock_out_over_a_restart),
                 TEST(a_lockout_holds_for_attempts_under_way),

@@ -213,28 +213,49 @@ static int load_dropin(const struct cli *cli, const char *path, struct cli_dropi
         return cli_dropin_parse(text, d) < 0 ? cli_fail(cli, KB_E_INTERNAL, "memory is out") : 0;
 }
 
+/* Makes the file hold this text; "": it goes. 1 when that changed anything, or a negative errno. */
+static int put_text(const char *path, const char *text)
+{
+        _cleanup_free_ char *folder = cli_format("%.*s", (int)(strrchr(path, '/') - path), path);
+        int r;
+
+        if (*text)
+                return cli_file_write(path, text, strlen(text), 0644);
+        r = cli_file_remove(path);
+        rmdir(folder); /* only when nothing else is in it */
+        return r;
+}
+
+/* systemd did not read what was written: nothing has happened then, so nothing is left of it. */
+static int take_back(const struct cli *cli, const char *path, const char *before)
+{
+        int r = put_text(path, before);
+
+        if (r < 0)
+                return cli_fail(
+                        cli, KB_E_INTERNAL,
+                        "systemd does not read its units, and %s could not be put back as it was: %s", path,
+                        strerror(-r));
+        cli_systemctl("daemon-reload", NULL); /* it may have read half of them */
+        return cli_fail(cli, KB_E_INTERNAL,
+                        "nothing is changed: systemd does not read its units; try: systemctl daemon-reload");
+}
+
 /* Writes the drop-in, or removes it when nothing is left in it. 1 when that changed anything, minus an exit
  * status. */
 static int store_dropin(const struct cli *cli, const char *path, const struct cli_dropin *d)
 {
-        _cleanup_free_ char *text = NULL;
+        _cleanup_free_ char *before = cli_file_read(path), *text = NULL;
         int r;
 
-        if (count_of(d->ids) > 0) {
-                text = cli_dropin_text(d);
-                r = text ? cli_file_write(path, text, strlen(text), 0644) : -ENOMEM;
-        } else {
-                _cleanup_free_ char *folder = cli_format("%.*s", (int)(strrchr(path, '/') - path), path);
-
-                r = cli_file_remove(path);
-                rmdir(folder); /* only when nothing else is in it */
-        }
+        if (!before)
+                return -cli_fail(cli, KB_E_INTERNAL, "%s: %s", path, strerror(errno));
+        text = count_of(d->ids) > 0 ? cli_dropin_text(d) : cli_format("%s", "");
+        r = text ? put_text(path, text) : -ENOMEM;
         if (r < 0)
                 return -cli_fail(cli, KB_E_INTERNAL, "%s: %s", path, strerror(-r));
         if (r > 0 && !cli->given[CLI_OPTION_root] && cli_systemctl("daemon-reload", NULL) != 0)
-                return -cli_fail(cli, KB_E_INTERNAL,
-                                 "%s is changed, but systemd did not read it; systemctl daemon-reload",
-                                 path);
+                return -take_back(cli, path, before);
         return r;
 }
 

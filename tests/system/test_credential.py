@@ -160,6 +160,26 @@ def test_names_that_systemd_cannot_ask_for_are_refused_at_once(host: Machine) ->
     assert host.run(["test", "-e", f"/etc/systemd/system/{unit}.d"], check=False).returncode == 1
 
 
+def test_what_systemd_does_not_read_leaves_nothing_behind(host: Machine) -> None:
+    """Neither the drop-in nor the permission of --allow; and what was there before stays as it was."""
+    service(host, "unread.service")
+    keep(host, "unread", password="x")
+    define(host, "unread", "kv/unread")
+    define(host, "unread-too", "kv/unread")
+    host.write("/root/broken/systemctl", '#!/bin/sh\n[ "$1" != daemon-reload ] || exit 1\nexec /usr/bin/systemctl "$@"\n')
+    host.run("chmod +x /root/broken/systemctl")
+    files = "cd /etc && find systemd/system/unread.service.d keybearer/credentials.d -type f -exec sha256sum {} + | sort"
+    for broken, whole in (("add --allow unread.service unread.password", "add --allow unread.service unread.password"),
+                          ("add --allow unread.service unread-too.password", ""), ("remove unread.service", "")):
+        before = host.run(files, check=False).stdout
+        failed = host.run(f"PATH=/root/broken:$PATH keybearer unit {broken}", check=False)
+        assert failed.returncode == 1 and "nothing is changed" in failed.stderr
+        assert host.run(files, check=False).stdout == before
+        host.run(f"keybearer unit {whole}" if whole else "true")
+    restart(host, "unread.service")
+    assert seen(host, "unread.service") == {"unread.password": "x"}
+
+
 def test_a_unit_that_is_not_allowed_does_not_start(host: Machine) -> None:
     """unit add warns; who edits the unit by hand is refused, and the unit's own status says why."""
     service(host, "billing.service")

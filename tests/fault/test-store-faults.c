@@ -72,6 +72,9 @@ WRAP(DISK, ssize_t, pread, no_room(), (int fd, void *p, size_t n, off_t at), (fd
 WRAP(DISK, ssize_t, pwrite, no_room(), (int fd, const void *p, size_t n, off_t at), (fd, p, n, at))
 WRAP(DISK, int, fsync, no_room(), (int fd), (fd))
 WRAP(DISK, int, rename, no_room(), (const char *from, const char *to), (from, to))
+WRAP(DISK, int, renameat, no_room(), (int from_fd, const char *from, int to_fd, const char *to),
+     (from_fd, from, to_fd, to))
+WRAP(DISK, int, unlinkat, no_room(), (int fd, const char *path, int flags), (fd, path, flags))
 
 /* --- a life --- */
 

@@ -4,6 +4,7 @@
 #include "tests/unit/store.h"
 
 #include <errno.h>
+#include <sqlite3.h>
 
 #include "helper/store/local/backup.h"
 #include "helper/store/local/damage.h"
@@ -350,6 +351,99 @@ static void a_restore_takes_the_place_of_the_store_and_is_not_called_old(void **
         assert_int_equal(l->state, KB_LOCAL_OPEN);
 }
 
+/* --- a restore that is killed --- */
+
+static unsigned calls_left; /* to the one at which this process dies; 0: it does not */
+
+static void call(void)
+{
+        if (calls_left > 0 && --calls_left == 0)
+                _exit(99);
+}
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+        call();
+        return __real_fsync(fd);
+}
+
+int __real_renameat(int from_fd, const char *from, int to_fd, const char *to);
+int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to);
+int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to)
+{
+        call();
+        return __real_renameat(from_fd, from, to_fd, to);
+}
+
+int __real_unlinkat(int fd, const char *path, int flags);
+int __wrap_unlinkat(int fd, const char *path, int flags);
+int __wrap_unlinkat(int fd, const char *path, int flags)
+{
+        call();
+        return __real_unlinkat(fd, path, flags);
+}
+
+/* Restores in a process of its own, which dies at the n-th call that touches a folder. Whether it did. */
+static bool restore_and_die(const char *folder, const struct kb_writer *backup, unsigned n)
+{
+        int status;
+        pid_t child = fork();
+
+        if (child == 0) {
+                struct kb_local *l = store_reopen(folder);
+
+                put(l, "kv/a", "acknowledged");
+                upload(l, backup);
+                /* as when the disk is full: what was written last is in the log alone, and stays there */
+                sqlite3_db_config(kb_db_handle(l->db), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+                calls_left = n;
+                _exit(restore(l) == KB_E_OK ? 0 : 1);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == 99 || WEXITSTATUS(status) == 0));
+        return WEXITSTATUS(status) == 99;
+}
+
+/* Never a third thing: neither the old one without what was acknowledged, nor the new one with a log of the
+ * old. And the restore can be done again. */
+static void a_restore_killed_at_any_moment_leaves_the_old_store_or_the_new(void **state)
+{
+        _cleanup_writer_ struct kb_writer backup = {};
+        unsigned olds = 0, news = 0;
+        bool died = true;
+
+        for (unsigned n = 1; died; n++) {
+                _cleanup_free_ char *folder = strdup(store_folder());
+                _cleanup_store_ struct kb_local *l = store_make(folder);
+                _cleanup_kv_secret_ struct kb_kv_secret s = {};
+
+                put(l, "kv/a", "backup");
+                put_many(l, 3, "many");
+                take_backup(l, &backup, NULL);
+                put(l, "kv/a", "in the database");
+                kb_local_free(take_ptr(l));
+                died = restore_and_die(folder, &backup, n);
+                l = store_reopen(folder);
+                if (l->state == KB_LOCAL_OLD) /* the new one; the file `changes` is still the old one's */
+                        assert_fine(kb_local_accept(l, TEST_NOW, &test_problem));
+                assert_int_equal(l->state, KB_LOCAL_OPEN);
+                assert_fine(kb_kv_get(l, "kv/a", KB_KV_LATEST, &s, &test_problem));
+                if (strcmp(value_in(s.fields, "value"), "acknowledged") == 0)
+                        olds++;
+                else if (strcmp(value_in(s.fields, "value"), "backup") == 0)
+                        news++;
+                assert_int_equal(olds + news, n);
+                assert_value(l, "kv/many/2", "many");
+                upload(l, &backup);
+                assert_fine(restore(l));
+                assert_value(l, "kv/a", "backup");
+                kb_writer_done(&backup);
+        }
+        assert_true(olds >= 5 && news >= 3);
+}
+
 static uint64_t list_number(struct kb_local *l, uint64_t seconds)
 {
         _cleanup_crl_ struct kb_crl crl = {};
@@ -480,6 +574,7 @@ int main(void)
                 cmocka_unit_test(a_full_disk_stops_a_rotation_and_loses_nothing),
                 cmocka_unit_test(a_backup_restores_on_another_host),
                 cmocka_unit_test(a_restore_takes_the_place_of_the_store_and_is_not_called_old),
+                cmocka_unit_test(a_restore_killed_at_any_moment_leaves_the_old_store_or_the_new),
                 cmocka_unit_test(a_revocation_list_after_a_restore_has_a_number_of_its_own),
                 cmocka_unit_test(a_backup_that_was_touched_is_refused),
                 cmocka_unit_test(pieces_come_in_their_order_only),

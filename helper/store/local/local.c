@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "helper/store/local/schema.h"
+#include "helper/store/local/swap.h"
 
 #define CHANGES_FILE "changes"
 #define IDENTITY     "identity"
@@ -126,6 +127,8 @@ static int open_files(struct kb_local *l)
                 l->lock_fd = r;
         }
         r = l->changes_fd < 0 ? changes_open(l) : 0;
+        if (r >= 0)
+                r = kb_swap_mend(l->folder);
         if (r >= 0)
                 r = kb_db_open(&db, l->folder, KB_DB_FILE, false, kb_schema, kb_schema_size);
         if (r >= 0)

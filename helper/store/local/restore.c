@@ -10,9 +10,9 @@
 
 #include "common/file.h"
 #include "helper/store/local/schema.h"
+#include "helper/store/local/swap.h"
 
 #define UPLOAD_FILE "restore.upload"
-#define NEW_FILE    "restore.db"
 #define HEAD_MAX    (KB_BACKUP_HEADER_MAX + 64)
 #define FRAME_MAX   (4 + KB_BACKUP_PIECE + KB_TAG_SIZE)
 
@@ -153,8 +153,10 @@ static int prepare(struct kb_restore *r, const char *slot, const uint8_t seed[KB
                 return e == -EBADMSG ? -EKEYREJECTED : e;
         if (fstat(r->in, &st) < 0)
                 return -errno;
-        in_folder(r->local, NEW_FILE, path);
-        unlink(path); /* of a restore that was killed */
+        e = kb_swap_drop(r->local->folder); /* of a restore that was killed */
+        if (e < 0)
+                return e;
+        in_folder(r->local, KB_SWAP_FILE, path);
         r->out = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (r->out < 0)
                 return -errno;
@@ -190,16 +192,13 @@ enum kb_error kb_restore_new(struct kb_restore **ret, struct kb_local *l, const 
 
 void kb_restore_free(struct kb_restore *r)
 {
-        char path[PATH_MAX];
-
         if (!r)
                 return;
         if (r->in >= 0)
                 close(r->in);
         if (r->out >= 0) {
                 close(r->out);
-                in_folder(r->local, NEW_FILE, path);
-                unlink(path);
+                (void)!kb_swap_drop(r->local->folder); /* else the next restore does */
         }
         kb_secret_free(r);
 }
@@ -239,7 +238,7 @@ static int check(struct kb_restore *r, struct kb_keyring *keys)
         _cleanup_(kb_db_freep) struct kb_db *db = NULL;
         _cleanup_object_ struct kb_object o = {};
         struct kb_shelf shelf;
-        int e = kb_db_open(&db, r->local->folder, NEW_FILE, false, kb_schema, kb_schema_size);
+        int e = kb_db_open(&db, r->local->folder, KB_SWAP_FILE, false, kb_schema, kb_schema_size);
 
         if (e >= 0)
                 e = kb_keyring_add(keys, r->generation, r->root);
@@ -250,47 +249,12 @@ static int check(struct kb_restore *r, struct kb_keyring *keys)
         return e == 0 ? -EUCLEAN : e < 0 ? e : 0;
 }
 
-static int sync_folder(const struct kb_local *l)
-{
-        _cleanup_close_ int fd = open(l->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
-/*
- * A write-ahead log is not tied to its database: one that the old database left behind (it was damaged, or
- * the disk full) would be played into the new one.
- */
-static int remove_side_files(const struct kb_local *l)
-{
-        static const char *const names[] = {KB_DB_FILE "-wal", KB_DB_FILE "-shm", KB_DB_FILE "-journal"};
-
-        for (size_t i = 0; i < KB_ARRAY_SIZE(names); i++) {
-                char path[PATH_MAX];
-
-                in_folder(l, names[i], path);
-                if (unlink(path) < 0 && errno != ENOENT)
-                        return -errno;
-        }
-        return 0;
-}
-
 static int replace(struct kb_restore *r)
 {
-        char from[PATH_MAX], to[PATH_MAX];
-        int e;
-
         if (fsync(r->out) < 0)
                 return -errno;
         kb_local_close(r->local);
-        e = remove_side_files(r->local);
-        if (e < 0)
-                return e;
-        in_folder(r->local, NEW_FILE, from);
-        in_folder(r->local, KB_DB_FILE, to);
-        if (rename(from, to) < 0)
-                return -errno;
-        return sync_folder(r->local);
+        return kb_swap(r->local->folder);
 }
 
 enum kb_error kb_restore_finish(struct kb_restore *r, uint64_t now, struct kb_problem *problem)

@@ -4,7 +4,7 @@
 /*
  * A store made again from a backup. The backup is uploaded into the state folder first, portion by portion,
  * then opened with the secret of one of its slots, written beside the database, checked, and put in its
- * place by one rename. Until that rename the old store is untouched.
+ * place by one rename (swap.h). Until that rename the old store is untouched, over a crash too.
  */
 
 #include "helper/store/local/backup_stream.h"

@@ -73,7 +73,7 @@ static const struct {
         {KB_E_OK, "ca", "show", "default", {}, "name", "default"},
         {KB_E_OK, "ca", "list", "", {}, "common-name", "default"},
         {KB_E_OK, "ca", "certificates", "default", {}, NULL, NULL},
-        {KB_E_NOT_FOUND, "ca", "revoke", "default", {"serial", "00"}, NULL, NULL},
+        {KB_E_BAD_REQUEST, "ca", "revoke", "default", {"serial", "00"}, NULL, NULL},
         {KB_E_BAD_REQUEST, "ca", "role-set", "a b", {}, NULL, NULL},
         {KB_E_OK, "ca", "role-set", "web", {"common-name", "web"}, NULL, NULL},
         {KB_E_OK, "ca", "role-show", "web", {}, "server", "yes"},

@@ -285,6 +285,39 @@ static void hello_keeps_what_proves_the_database_new(void **state)
         assert_admin(&p, KB_E_OK, "secret", "list", "");
 }
 
+/* What is typed by hand is looked at: a slip of the finger is no revocation that went well. */
+static void only_a_certificate_that_is_known_is_revoked_unless_that_is_meant(void **state)
+{
+        static const char unknown[] = "00112233445566778899aabbccddeeff";
+        static const struct {
+                const char *ca, *serial, *unknown;
+                enum kb_error error;
+                const char *says;
+        } rows[] = {
+                {"default", unknown, NULL, KB_E_NOT_FOUND, "see `keybearer ca certificates default`"},
+                {"default", unknown, "refuse", KB_E_NOT_FOUND, "unknown=revoke"},
+                {"default", "00:11", NULL, KB_E_BAD_REQUEST, "\"00:11\" is no serial"},
+                {"default", "00112233445566778899AABBCCDDEEFF", "revoke", KB_E_BAD_REQUEST, "is no serial"},
+                {"default", unknown, "yes", KB_E_BAD_REQUEST, "unknown is refuse or revoke"},
+                {"none", unknown, NULL, KB_E_NOT_FOUND, "no CA none"},
+                {"none", unknown, "revoke", KB_E_NOT_FOUND, "no CA none"},
+                {"default", unknown, "revoke", KB_E_OK, ""},
+                {"default", unknown, NULL, KB_E_EXPIRED, "revoked or expired"},
+        };
+        char code[64];
+
+        init_store(code, sizeof(code));
+        assert_admin(&p, KB_E_OK, "ca", "create", "default");
+        for (size_t i = 0; i < KB_ARRAY_SIZE(rows); i++) {
+                _cleanup_call_ struct kb_call call = {};
+                uint32_t s = admin_ask(&p, &call, NULL, "ca", "revoke", rows[i].ca, "serial", rows[i].serial,
+                                       rows[i].unknown ? "unknown" : NULL, rows[i].unknown, NULL);
+
+                if (s != rows[i].error || !strstr(call.text ? call.text : "", rows[i].says))
+                        fail_msg("row %zu: %s: %s", i, kb_error_word((enum kb_error)s), call.text);
+        }
+}
+
 /* It has no answer for anybody else then, and nobody should take it for one that has. */
 static void a_sealed_store_says_so_when_it_is_greeted(void **state)
 {
@@ -751,6 +784,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_restore_says_whether_this_host_can_open_it, start, stop),
                 cmocka_unit_test_setup_teardown(a_new_host_takes_the_backup_of_a_dead_one, start, stop),
                 cmocka_unit_test_setup_teardown(hello_keeps_what_proves_the_database_new, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        only_a_certificate_that_is_known_is_revoked_unless_that_is_meant, start, stop),
                 cmocka_unit_test_setup_teardown(a_sealed_store_says_so_when_it_is_greeted, start, stop),
         };
 

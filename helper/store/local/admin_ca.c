@@ -69,13 +69,40 @@ enum kb_error kb_admin_ca_certificates(struct kb_admin_call *call)
         return r < 0 ? kb_problem_errno(&call->problem, r, "listing the certificates") : KB_E_OK;
 }
 
+/* None that this store knows. After a restore there may be some, and only who asks can say so. */
+static enum kb_error check_unknown(struct kb_admin_call *call, const char *serial, bool meant)
+{
+        _cleanup_object_ struct kb_object ca = {};
+        enum kb_error error = kb_ca_get(call->service->local, call->name, &ca, &call->problem);
+
+        if (error != KB_E_OK || meant)
+                return error;
+        return kb_problem(
+                &call->problem, KB_E_NOT_FOUND,
+                "CA %s has issued no %s that this store knows: see `keybearer ca certificates %s`; "
+                "with unknown=revoke it is revoked all the same, as one that was issued after the "
+                "backup that was restored",
+                call->name, serial, call->name);
+}
+
 enum kb_error kb_admin_ca_revoke(struct kb_admin_call *call)
 {
         const char *serial = kb_admin_text(call, "serial", "");
+        const char *unknown = kb_admin_text(call, "unknown", "refuse");
+        bool meant = strcmp(unknown, "revoke") == 0;
         uint64_t ttl;
-        enum kb_error error =
-                kb_pki_check(call->service->local, call->name, serial, call->now, &ttl, &call->problem);
+        enum kb_error error;
 
+        if (!meant && strcmp(unknown, "refuse") != 0)
+                return kb_problem(&call->problem, KB_E_BAD_REQUEST, "unknown is refuse or revoke");
+        if (!kb_serial_valid(serial))
+                return kb_problem(&call->problem, KB_E_BAD_REQUEST,
+                                  "\"%.64s\" is no serial: %d digits of 0 to 9 and a to f, as `keybearer ca "
+                                  "certificates %s` shows them",
+                                  serial, KB_SERIAL_TEXT - 1, call->name);
+        error = kb_pki_check(call->service->local, call->name, serial, call->now, &ttl, &call->problem);
+        if (error == KB_E_NOT_FOUND)
+                error = check_unknown(call, serial, meant);
         return error == KB_E_OK
                        ? kb_pki_revoke(call->service->local, call->name, serial, call->now, &call->problem)
                        : error;

@@ -251,8 +251,7 @@ enum kb_error kb_pki_issue(struct kb_local *l, const char *role_name, struct kb_
 
 /* --- the end of one --- */
 
-/* As kb_x509_serial() makes it: anything else is none of ours, and would only spoil the list. */
-static bool serial_valid(const char *serial)
+bool kb_serial_valid(const char *serial)
 {
         return strlen(serial) == KB_SERIAL_TEXT - 1 &&
                strspn(serial, "0123456789abcdef") == KB_SERIAL_TEXT - 1;
@@ -266,7 +265,7 @@ static bool serial_valid(const char *serial)
 static int revoke_unknown(struct kb_local *l, const char *ca, const char *serial, uint64_t seconds)
 {
         _cleanup_object_ struct kb_object o = {};
-        int r = serial_valid(serial) ? kb_object_get(&l->shelf, "ca", ca, &o) : 0;
+        int r = kb_serial_valid(serial) ? kb_object_get(&l->shelf, "ca", ca, &o) : 0;
 
         if (r <= 0)
                 return r;

@@ -42,6 +42,9 @@ enum kb_error kb_pki_issue(struct kb_local *l, const char *role, struct kb_list 
 /* Wipes answers that are too old to be given again; nothing is written when there are none. */
 int kb_pki_forget_answers(struct kb_local *l, uint64_t now) _must_check_;
 
+/* As kb_x509_serial() makes it: anything else is none of ours, and would only spoil the list. */
+bool kb_serial_valid(const char *serial);
+
 /*
  * Revokes. One that is revoked already is no error, nor is one of a CA that is not there. One that is not
  * known, as after a restore, gets into the list of its CA all the same.

@@ -16,7 +16,8 @@ int kb_file_pwrite_all(int fd, struct kb_span bytes, uint64_t offset) _must_chec
 /*
  * Replaces the file by rename(2); it is on disk when this returns 0. Readers see the old one or the new one,
  * and a crash leaves at worst a file NAME.new behind, which the next write replaces. The mode is set as
- * given, whatever the umask. 0 or a negative errno, and then the old one is untouched.
+ * given, whatever the umask. 0 or a negative errno; then the old one is untouched, or if only the last step
+ * failed, which makes the rename last, the new one is there already and may be gone after a loss of power.
  */
 int kb_file_write_at(int folder_fd, const char *name, struct kb_span content, mode_t mode) _must_check_;
 

@@ -260,7 +260,7 @@ static void on_code_void(int r, void *userdata)
 
         logins->codes_busy = false;
         if (r < 0)
-                logins->recovery = c->before;
+                kb_logins_put_back_recovery(logins, &c->before);
         kb_wipe(&c->before, sizeof(c->before));
         if (!a) {
                 kb_request_fail(c->request, KB_E_EXPIRED, "it took too long");

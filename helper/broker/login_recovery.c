@@ -43,7 +43,7 @@ static void on_kept(int r, void *userdata)
 
         logins->codes_busy = false;
         if (r < 0) {
-                logins->recovery = m->before;
+                kb_logins_put_back_recovery(logins, &m->before);
                 kb_request_fail(m->request, KB_E_STORAGE,
                                 "the codes cannot be kept: the old ones still hold");
                 return;

@@ -74,13 +74,24 @@ void kb_logins_save_lockout(struct kb_logins *l)
         save(l, LOCKOUT_FILE, false, &w, NULL, NULL);
 }
 
-void kb_logins_save_recovery(struct kb_logins *l, kb_disk_done done, void *userdata)
+static void write_recovery(struct kb_logins *l, bool once, kb_disk_done done, void *userdata)
 {
         _cleanup_writer_ struct kb_writer w = kb_writer_init(4096);
 
         kb_recovery_put(&l->recovery, &w);
+        save(l, RECOVERY_FILE, once, &w, done, userdata);
+}
+
+void kb_logins_save_recovery(struct kb_logins *l, kb_disk_done done, void *userdata)
+{
         l->codes_busy = true;
-        save(l, RECOVERY_FILE, true, &w, done, userdata);
+        write_recovery(l, true, done, userdata);
+}
+
+void kb_logins_put_back_recovery(struct kb_logins *l, const struct kb_recovery *before)
+{
+        l->recovery = *before;
+        write_recovery(l, false, NULL, NULL);
 }
 
 int kb_logins_new(struct kb_logins **ret, struct kb_disk *disk, const char *keep)

@@ -37,9 +37,15 @@ KB_DEFINE_CLEANUP(struct kb_logins, kb_logins_free);
 /*
  * Writes the codes down. They count only once done is called with 0: who is let in by a code, or is shown
  * new ones, waits for that. codes_busy is true until done sets it back; with an error done puts back the
- * codes, too.
+ * codes from before.
  */
 void kb_logins_save_recovery(struct kb_logins *l, kb_disk_done done, void *userdata);
+
+/*
+ * Those count again. They are written once more, until the disk takes it: what failed may have been no more
+ * than the last step, and the next start would find codes that nobody has.
+ */
+void kb_logins_put_back_recovery(struct kb_logins *l, const struct kb_recovery *before);
 
 /*
  * Nobody waits for the counters: a refusal counts in memory from the moment it is given, and what a loss of

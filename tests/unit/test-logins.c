@@ -703,6 +703,65 @@ static void new_codes_are_shown_once_they_are_kept(void **state)
         assert_int_equal(recovery(5, &n), KB_E_BUSY);
 }
 
+/* --- the last step of a write --- */
+
+static _Atomic bool folders_fail; /* their fsync(2): the file is renamed by then */
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+        struct stat st;
+
+        if (folders_fail && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+                errno = EIO;
+                return -1;
+        }
+        return __real_fsync(fd);
+}
+
+/* A start of the broker. */
+static void restart(void)
+{
+        stop();
+        start();
+}
+
+/* Whoever got an error keeps the codes that were printed, over a start too. */
+static void codes_that_were_not_shown_never_count(void **state)
+{
+        char codes[2][KB_RECOVERY_CODE_SIZE];
+        uint32_t n = 0;
+
+        if (geteuid() != 0)
+                skip();
+        assert_int_equal(make_codes(2, codes), 0);
+        folders_fail = true;
+        assert_int_equal(recovery(5, &n), KB_E_STORAGE);
+        assert_int_equal(broker.logins->recovery.n, 2);
+        folders_fail = false;
+        restart();
+        assert_int_equal(broker.logins->recovery.n, 2);
+        assert_true(kb_recovery_use(&broker.logins->recovery, KB_SPAN_STRING(codes[0])));
+        assert_true(kb_recovery_use(&broker.logins->recovery, KB_SPAN_STRING(codes[1])));
+}
+
+/* Nor is one lost that opened nothing. */
+static void a_code_that_was_refused_for_the_disk_is_good_after_a_start(void **state)
+{
+        char codes[1][KB_RECOVERY_CODE_SIZE];
+
+        assert_int_equal(make_codes(1, codes), 0);
+        store.error = KB_E_UNREACHABLE;
+        assert_int_equal(authenticate("ana"), KB_E_OK);
+        assert_int_equal(proceed("whatever"), KB_E_OK);
+        folders_fail = true;
+        assert_int_equal(proceed(codes[0]), KB_E_STORAGE);
+        folders_fail = false;
+        restart();
+        assert_true(kb_recovery_use(&broker.logins->recovery, KB_SPAN_STRING(codes[0])));
+}
+
 static void one_code_is_used_at_a_time(void **state)
 {
         char codes[1][KB_RECOVERY_CODE_SIZE];
@@ -1131,6 +1190,8 @@ int main(void)
                 TEST(a_password_in_the_place_of_a_code_is_no_failure),
                 TEST(a_code_that_cannot_be_made_void_opens_nothing),
                 TEST(new_codes_are_shown_once_they_are_kept),
+                TEST(codes_that_were_not_shown_never_count),
+                TEST(a_code_that_was_refused_for_the_disk_is_good_after_a_start),
                 TEST(one_code_is_used_at_a_time),
                 TEST(a_password_is_changed_in_the_store),
                 TEST(without_a_record_nobody_comes_in_unless_that_was_allowed),

@@ -45,6 +45,7 @@ uint32_t kb_phase_preliminary(struct kb_login *login)
                                       .user = login->user,
                                       .service = login->service,
                                       .preliminary = true,
+                                      .privileged = !knows_old(login),
                                       .old = KB_SPAN(old.bytes, old.size),
                               });
 }
@@ -61,6 +62,7 @@ uint32_t kb_phase_change(struct kb_login *login)
         return request(login, &(struct kb_change_password_request){
                                       .user = login->user,
                                       .service = login->service,
+                                      .privileged = !knows_old(login),
                                       .old = KB_SPAN(old.bytes, old.size),
                                       .new = KB_SPAN(new.bytes, new.size),
                               });

@@ -68,6 +68,15 @@ static bool locked_out(const struct change *c)
         return true;
 }
 
+/* passwd(1) of a person is on root's socket too: that nothing was typed is not root's right. */
+static bool forgot_old(const struct change *c)
+{
+        if (c->is.privileged || c->is.preliminary || c->is.old.size > 0)
+                return false;
+        refuse(c, KB_E_BAD_SECRET, "the old password is empty");
+        return true;
+}
+
 static void on_changed(const struct kb_store_answer *answer, void *userdata)
 {
         _cleanup_free_ struct change *c = userdata;
@@ -102,15 +111,13 @@ static void ask_store(struct change *c)
                 free(c);
                 return;
         }
-        kb_change_secret_request_put(
-                kb_store_call_writer(call),
-                &(struct kb_change_secret_request){
-                        .user = c->is.user,
-                        .preliminary = c->is.preliminary,
-                        .privileged = kb_request_caller(c->request) == KB_CALLER_ROOT && c->is.old.size == 0,
-                        .old = c->is.old,
-                        .new = c->is.new,
-                });
+        kb_change_secret_request_put(kb_store_call_writer(call), &(struct kb_change_secret_request){
+                                                                         .user = c->is.user,
+                                                                         .preliminary = c->is.preliminary,
+                                                                         .privileged = c->is.privileged,
+                                                                         .old = c->is.old,
+                                                                         .new = c->is.new,
+                                                                 });
         kb_store_call_start(call);
 }
 
@@ -141,6 +148,10 @@ void kb_verb_change_password(struct kb_request *request, void *context)
         person = kb_login_person(broker, request, asked.user);
         if (!person)
                 return;
+        if (asked.privileged && kb_request_caller(request) != KB_CALLER_ROOT) {
+                kb_request_fail(request, KB_E_DENIED, "only root sets a password without the old one");
+                return;
+        }
         c = calloc(1, sizeof(*c));
         if (!c) {
                 kb_request_fail(request, KB_E_BUSY, "out of memory");
@@ -150,7 +161,7 @@ void kb_verb_change_password(struct kb_request *request, void *context)
         kb_login_uid(request, c->uid);
         kb_login_store(broker, person, c->store, &method);
         event = event_of(c, KB_EVENT_PASSWORD_CHANGE_ASKED);
-        if (locked_out(c))
+        if (locked_out(c) || forgot_old(c))
                 free(c);
         else if (asked.preliminary)
                 ask_store(c);

@@ -129,6 +129,7 @@ static void on_change_password(struct stand_in *s, struct kb_span body, struct k
         must(kb_change_password_request_get(body, &m));
         COPY(s->seen.user, m.user);
         s->seen.preliminary = m.preliminary;
+        s->seen.privileged = m.privileged;
         copy_secret(s->seen.old_password, m.old);
         copy_secret(s->seen.new_password, m.new);
         kb_frame_begin_reply(w, 1, KB_VERB_change_password, KB_E_OK);

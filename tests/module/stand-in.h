@@ -54,6 +54,7 @@ struct seen {
         unsigned requests;
         uint32_t verb;
         char user[64], service[80], remote_host[300], remote_user[300], tty[80], session[80];
+        bool privileged;
         char old_password[64], new_password[64];
         bool preliminary;
         size_t reply_size;

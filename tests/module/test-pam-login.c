@@ -253,6 +253,7 @@ static void root_sets_a_password_without_the_old_one(void **state)
         struct visit v = visit_password("new one", "new one", NULL);
 
         assert_int_equal(visit_once(&v, pam_chauthtok, 0), PAM_SUCCESS);
+        assert_true(v.stand_in.seen.privileged);
         assert_string_equal(v.stand_in.seen.old_password, "");
         assert_string_equal(v.stand_in.seen.new_password, "new one");
         assert_int_equal(v.person.n_prompts, 2);
@@ -265,6 +266,7 @@ static void everybody_else_must_know_the_old_one(void **state)
         pam_world_uid = 65536;
         assert_int_equal(visit_once(&v, pam_chauthtok, 0), PAM_SUCCESS);
         pam_world_uid = 0;
+        assert_false(v.stand_in.seen.privileged);
         assert_string_equal(v.stand_in.seen.old_password, "old one");
         assert_string_equal(v.stand_in.seen.new_password, "new one");
 }
@@ -278,6 +280,7 @@ static void whoever_changes_an_expired_password_must_know_it(void **state)
         assert_int_equal(visit_once(&v, pam_chauthtok, PAM_CHANGE_EXPIRED_AUTHTOK), PAM_SUCCESS);
         assert_int_equal(v.stand_in.seen.requests, 2);
         assert_false(v.stand_in.seen.preliminary);
+        assert_false(v.stand_in.seen.privileged);
         assert_string_equal(v.stand_in.seen.old_password, "old one");
         assert_string_equal(v.stand_in.seen.new_password, "new one");
         assert_string_equal(v.person.notes, "Changed.\nChanged.\n");

@@ -776,30 +776,41 @@ static void one_code_is_used_at_a_time(void **state)
         assert_int_equal(proceed(codes[0]), KB_E_OK);
 }
 
-static void a_password_is_changed_in_the_store(void **state)
+/* The store takes a privileged change for root's own. */
+static void a_password_is_changed_by_who_knows_it_or_by_root_who_says_so(void **state)
 {
         bool root = geteuid() == 0; /* only root's socket speaks for root */
         const struct {
-                const char *old;
-                uint32_t expected;
+                const char *socket, *old;
                 bool privileged;
+                uint32_t expected;
+                uint32_t asked; /* what the store heard */
         } table[] = {
-                {"sesame", KB_E_OK, false},
-                {"wrong", KB_E_BAD_SECRET, false},
-                {"", root ? KB_E_OK : KB_E_BAD_SECRET, root},
+                {"main.sock", "sesame", false, KB_E_OK, KB_VERB_change_secret},
+                {"main.sock", "wrong", false, KB_E_BAD_SECRET, KB_VERB_change_secret},
+                {"main.sock", "", false, KB_E_BAD_SECRET, 0}, /* passwd(1) of a person, and no answer */
+                {"main.sock", "", true, root ? KB_E_OK : KB_E_DENIED, root ? KB_VERB_change_secret : 0},
+                {"auth.sock", "", true, KB_E_DENIED, 0},
+                {"auth.sock", "sesame", true, KB_E_DENIED, 0},
         };
 
         for (size_t i = 0; i < KB_ARRAY_SIZE(table); i++) {
                 _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_change_password);
 
+                store.verb = 0;
+                store.privileged = false;
                 kb_change_password_request_put(&call.request, &(struct kb_change_password_request){
                                                                       .user = "ana",
                                                                       .service = "passwd",
+                                                                      .privileged = table[i].privileged,
                                                                       .old = KB_SPAN_STRING(table[i].old),
                                                                       .new = KB_SPAN_STRING("open"),
                                                               });
-                assert_int_equal(run(&call), table[i].expected);
-                assert_int_equal(store.privileged, table[i].privileged);
+                assert_int_equal(
+                        run_as(&call, table[i].socket, root && *table[i].socket == 'a' ? logins_uid() : 0),
+                        table[i].expected);
+                assert_int_equal(store.verb, table[i].asked);
+                assert_int_equal(store.privileged, table[i].privileged && table[i].asked != 0);
         }
 }
 
@@ -1193,7 +1204,7 @@ int main(void)
                 TEST(codes_that_were_not_shown_never_count),
                 TEST(a_code_that_was_refused_for_the_disk_is_good_after_a_start),
                 TEST(one_code_is_used_at_a_time),
-                TEST(a_password_is_changed_in_the_store),
+                TEST(a_password_is_changed_by_who_knows_it_or_by_root_who_says_so),
                 TEST(without_a_record_nobody_comes_in_unless_that_was_allowed),
                 TEST(observing_lets_pass_whom_the_rules_refuse),
                 TEST(a_session_is_opened_and_closed),

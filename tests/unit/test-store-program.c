@@ -414,6 +414,10 @@ static void a_password_is_changed_by_who_knows_it_or_by_root(void **state)
         init_store(code, sizeof(code));
         assert_admin(&p, KB_E_OK, "user", "add", "ana", "password", GOOD);
         assert_int_equal(change_secret(&first), KB_E_OK);
+        first.preliminary = false;
+        first.new = KB_SPAN_STRING(OTHER);
+        assert_int_equal(change_secret(&first), KB_E_BAD_SECRET); /* without the old one */
+        first.preliminary = true;
         first.old = KB_SPAN_STRING("wrong");
         assert_int_equal(change_secret(&first), KB_E_BAD_SECRET);
         assert_int_equal(change_secret(&q), KB_E_OK);

@@ -190,6 +190,10 @@ void kb_local_change_secret(struct kb_request *request, void *context)
                 kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of change_secret make no sense");
                 return;
         }
+        if (!q.privileged && !q.preliminary && q.old.size == 0) { /* nobody's password is empty */
+                kb_request_fail(request, KB_E_BAD_SECRET, NULL);
+                return;
+        }
         g = login_new(s, request, q.user);
         if (!g)
                 return;

@@ -24,14 +24,20 @@ static void print_json(json_object *object)
         puts(json_object_to_json_string_ext(object, JSON_FLAGS));
 }
 
+void cli_print_line(json_object *object)
+{
+        puts(json_object_to_json_string_ext(object,
+                                            JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+        json_object_put(object);
+}
+
 void cli_print_error(const char *word, const char *text)
 {
         json_object *object = json_object_new_object();
 
         json_object_object_add(object, "error", json_object_new_string(word));
         json_object_object_add(object, "message", json_object_new_string(text));
-        print_json(object);
-        json_object_put(object);
+        cli_print_line(object);
 }
 
 void cli_print_done(const char *text)
@@ -39,8 +45,7 @@ void cli_print_done(const char *text)
         json_object *object = json_object_new_object();
 
         json_object_object_add(object, "done", json_object_new_string(text));
-        print_json(object);
-        json_object_put(object);
+        cli_print_line(object);
 }
 
 char *cli_format_time(uint64_t usec, uint64_t now)

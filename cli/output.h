@@ -56,6 +56,9 @@ void cli_rows_done(struct cli_rows *r);
 void cli_rows_add(struct cli_rows *r, struct kb_list rows);
 int cli_rows_print(const struct cli *cli, const struct cli_rows *r, bool is_list);
 
+/* An object on one line, for what comes as it happens. Takes over the reference. */
+void cli_print_line(json_object *object);
+
 /* {"error": word, "message": text} on stdout. */
 void cli_print_error(const char *word, const char *text);
 

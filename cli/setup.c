@@ -2,7 +2,8 @@
 /*
  * keybearer setup: makes this host work. A table of steps; each looks first, does what is missing, and can
  * be run again at any time. What must be kept off this host is shown as soon as it is made, once. With
- * --json it comes in the one object at the end.
+ * --json each thing that was done and each secret is an object on a line of its own, for the same reason: a
+ * crash takes nothing with it that was made before.
  */
 #include <errno.h>
 #include <signal.h>
@@ -26,8 +27,7 @@
 
 struct setup {
         struct cli *cli;
-        json_object *done;    /* what was done, in sentences */
-        json_object *secrets; /* name -> what is shown once */
+        bool any_done, any_shown;
 };
 
 /*
@@ -42,24 +42,32 @@ struct step {
 
 static void note_done(struct setup *s, const char *text)
 {
-        json_object_array_add(s->done, json_object_new_string(text));
-        if (!s->cli->given[CLI_OPTION_json])
-                puts(text);
+        s->any_done = true;
+        cli_done(s->cli, "%s", text);
+}
+
+static int print_secret(const char *name, json_object *value)
+{
+        json_object *line = json_object_new_object();
+
+        json_object_object_add(line, "secret", json_object_new_string(name));
+        json_object_object_add(line, "value", json_object_get(value));
+        cli_print_line(line);
+        return cli_flush_once();
 }
 
 /* Takes over the value. */
 static int show(struct setup *s, const char *name, json_object *value, const char *cure)
 {
-        bool is_first = json_object_object_length(s->secrets) == 0;
+        bool json = s->cli->given[CLI_OPTION_json];
         int r;
 
-        json_object_object_add(s->secrets, name, value);
-        if (s->cli->given[CLI_OPTION_json])
-                return 0;
-        if (is_first)
+        if (!json && !s->any_shown)
                 puts("\nWhat is set in from the margin: keep it away from this host. It is shown once, and "
                      "nothing keeps it here.\n");
-        r = cli_show_once(name, value);
+        s->any_shown = true;
+        r = json ? print_secret(name, value) : cli_show_once(name, value);
+        json_object_put(value);
         return r < 0 ? cli_fail_to_show(s->cli, r, name, cure) : 0;
 }
 
@@ -353,7 +361,6 @@ static void hold_signals(int how)
 
 static int run_step(struct setup *s, const struct step *step)
 {
-        bool collects = s->cli->given[CLI_OPTION_json];
         int r;
 
         if (!step->shows)
@@ -365,26 +372,8 @@ static int run_step(struct setup *s, const struct step *step)
                         "run `keybearer setup` again");
         hold_signals(SIG_BLOCK);
         r = step->run(s);
-        if (!collects)
-                hold_signals(SIG_UNBLOCK);
-        return r;
-}
-
-/* The end of --json. Also after a failure: what was made then is shown now or never. */
-static int print_object(struct setup *s, int status)
-{
-        json_object *result = json_object_new_object();
-        int r;
-
-        json_object_object_add(result, "done", json_object_get(s->done));
-        json_object_object_add(result, "secrets", json_object_get(s->secrets));
-        cli_object_print(s->cli, result);
-        r = cli_flush_once();
         hold_signals(SIG_UNBLOCK);
-        if (r < 0 && json_object_object_length(s->secrets) > 0)
-                return cli_fail_to_show(s->cli, r, "object with the secrets",
-                                        "see `Secrets that nobody saw` in the runbook");
-        return status;
+        return r;
 }
 
 int cli_run_setup(struct cli *cli)
@@ -395,15 +384,9 @@ int cli_run_setup(struct cli *cli)
         if (cli->given[CLI_OPTION_root])
                 return cli_fail(cli, KB_E_BAD_REQUEST,
                                 "setup works on the running system only; leave out --root");
-        s.done = json_object_new_array();
-        s.secrets = json_object_new_object();
         for (size_t i = 0; status == 0 && i < KB_ARRAY_SIZE(steps); i++)
                 status = run_step(&s, &steps[i]);
-        if (cli->given[CLI_OPTION_json])
-                status = print_object(&s, status);
-        else if (status == 0 && json_object_array_length(s.done) == 0)
-                puts("nothing to do: this host is set up");
-        json_object_put(s.done);
-        json_object_put(s.secrets);
+        if (status == 0 && !s.any_done)
+                cli_done(cli, "nothing to do: this host is set up");
         return status;
 }

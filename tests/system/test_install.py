@@ -169,17 +169,25 @@ def test_setup_loses_no_secret_to_an_output_that_nobody_reads(bare_machine: Mach
     assert "sealed" not in bare_machine.run("keybearer status").stdout
 
 
-def test_setup_with_json_is_one_object_and_says_when_it_was_lost(bare_machine: Machine) -> None:
-    """And then what to do: the page has it."""
+def test_setup_with_json_shows_each_secret_when_it_is_made(bare_machine: Machine) -> None:
+    """A line each, so that a setup that is killed takes none with it; the next one goes on behind it."""
     bare_machine.run(INSTALL, timeout=120)
     full = bare_machine.run("keybearer --json setup >/dev/full", check=False)
     assert full.returncode == 1
-    assert "object with the secrets could not be shown" in full.stderr
-    said = json.loads(bare_machine.run("keybearer --json setup").stdout)
-    assert said == {"done": [], "secrets": {}}
+    assert "first key of the log could not be shown" in full.stderr
+    killed = "mkfifo /root/out; keybearer --json setup >/root/out & while read -r line; do echo \"$line\"; case $line in " \
+        "*'first key'*) kill -9 $!; break;; esac; done </root/out"
+    first = [json.loads(line) for line in bare_machine.run(["bash", "-c", killed], check=False).stdout.splitlines()]
+    assert first[-1]["secret"] == "first key of the log" and first[-1]["value"]
+    assert {"done": "made the log"} in first
+    rest = [json.loads(line) for line in bare_machine.run("keybearer --json setup").stdout.splitlines()]
+    assert [line["secret"] for line in rest if "secret" in line] == \
+        ["recovery code of the store", "one-time codes to log in while the store is away"]
+    assert len(rest[-1]["value"]) == 8
+    assert bare_machine.run("keybearer --json setup").stdout == '{"done":"nothing to do: this host is set up"}\n'
     bare_machine.run("keybearer seal remove recovery")
-    said = json.loads(bare_machine.run("keybearer --json setup").stdout)
-    assert list(said["secrets"]) == ["recovery code of the store"]
+    said = [json.loads(line) for line in bare_machine.run("keybearer --json setup").stdout.splitlines()]
+    assert [line["secret"] for line in said if "secret" in line] == ["recovery code of the store"]
 
 
 @pytest.mark.core

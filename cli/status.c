@@ -123,7 +123,7 @@ static bool is_open(const char *state)
 static void print_lines(struct kb_list facts)
 {
         struct kb_span value;
-        const char *name;
+        const char *name, *state;
 
         for (size_t i = 0; i < KB_ARRAY_SIZE(lines); i++) {
                 _cleanup_free_ char *text = lines[i].tell(facts);
@@ -135,9 +135,10 @@ static void print_lines(struct kb_list facts)
                 _cleanup_free_ char *text = cli_format("%s", (const char *)value.data);
 
                 cli_make_printable(text);
+                state = is_open(text) ? "open" : text; /* what mends it stands below */
                 if (strncmp(name, CLI_FACT_STORE, strlen(CLI_FACT_STORE)) == 0)
-                        printf(WIDTH "%s: %s\n", "store", name + strlen(CLI_FACT_STORE),
-                               is_open(text) ? "open" : text);
+                        printf(WIDTH "%s: %.*s\n", "store", name + strlen(CLI_FACT_STORE),
+                               (int)strcspn(state, ":"), state);
         }
 }
 

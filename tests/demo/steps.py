@@ -55,7 +55,7 @@ keybearer unit add --allow web.service web-tls && systemctl start web"""
 KILLED = """\
 cp /run/keybearer/units/web.service/current/web-tls.certificate last.pem
 systemctl mask --quiet --runtime keybearerd && systemctl kill --signal=KILL keybearerd
-systemctl stop web && openssl verify -crl_check -CAfile ca.pem -CRLfile /var/lib/keybearer/pki/hosts.crl last.pem"""
+systemctl stop web && openssl verify -crl_check -CAfile ca.pem -CRLfile /var/lib/keybearer/pki/local.hosts.crl last.pem"""
 
 AWAY = """\
 for how in wait stale fail; do
@@ -172,7 +172,7 @@ STEPS: list[Chapter | Step] = [
     Step("the server ends while the broker is dead: still good", KILLED, says="OK"),
     Step("until the broker is back",
          "systemctl unmask --quiet --runtime keybearerd && systemctl start keybearerd\n"
-         "until openssl verify -crl_check -CAfile ca.pem -CRLfile /var/lib/keybearer/pki/hosts.crl last.pem 2>&1 "
+         "until openssl verify -crl_check -CAfile ca.pem -CRLfile /var/lib/keybearer/pki/local.hosts.crl last.pem 2>&1 "
          "| grep revoked; do sleep 0.2; done",
          says="certificate revoked", check="! keybearer grant list | grep web"),
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.own_kernel
 
 UNIT = "web.service"
 CA = "/root/ca.pem"
-CRL = "/var/lib/keybearer/pki/hosts.crl"
+CRL = "/var/lib/keybearer/pki/local.hosts.crl"
 CERTIFICATE = f"/run/keybearer/units/{UNIT}/current/web-tls.certificate"
 SERVER = "[Service]\nExecStart=/usr/bin/sleep infinity\nExecReload=/usr/bin/true\n[Install]\nWantedBy=multi-user.target\n"
 PASSWORD = "several long words"

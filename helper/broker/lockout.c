@@ -10,6 +10,7 @@
 #define COUNTERS 4096
 #define SHARED   64
 #define FORMAT   1
+#define PART_MAX 1024 /* of a key; what comes over the wire is shorter */
 
 struct counter {
         uint8_t id[SHA256_DIGEST_LENGTH]; /* of the key: fixed in size, and no list of names on disk */
@@ -33,15 +34,32 @@ void kb_lockout_free(struct kb_lockout *l)
         free(l);
 }
 
-/* Each part with the NUL behind it, so that no two keys run together to the same bytes. */
+/* Size, bytes, NUL, as on the wire. */
+static size_t add_part(uint8_t *to, const char *part)
+{
+        size_t n = part ? strnlen(part, PART_MAX) : 0;
+
+        for (unsigned k = 0; k < 4; k++)
+                to[k] = (uint8_t)(n >> (8 * k));
+        if (n > 0)
+                memcpy(to + 4, part, n);
+        to[4 + n] = 0;
+        return 4 + n + 1;
+}
+
+/*
+ * Each part with its size in front, so that no two keys run together to the same bytes. On the stack: where
+ * memory is out, a guess that was counted for nobody would be a free one.
+ */
 static void make_id(const struct kb_lockout_key *key, uint8_t ret[static SHA256_DIGEST_LENGTH])
 {
         const char *const parts[] = {key->remote_host, key->user, key->service};
-        _cleanup_writer_ struct kb_writer w = kb_writer_init(4096);
+        uint8_t bytes[KB_ARRAY_SIZE(parts) * (4 + PART_MAX + 1)];
+        size_t size = 0;
 
         for (size_t i = 0; i < KB_ARRAY_SIZE(parts); i++)
-                kb_write_string(&w, parts[i], 1024);
-        SHA256(w.data, w.size, ret);
+                size += add_part(bytes + size, parts[i]);
+        SHA256(bytes, size, ret);
 }
 
 /* The clock went back since: so do all its times, or it would lock out for as much longer. */

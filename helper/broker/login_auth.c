@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/crashpoint.h"
 #include "helper/broker/logins.h"
 #include "helper/broker/store_client.h"
 #include "helper/broker/verbs.h"
@@ -52,13 +53,15 @@ static void refuse(struct kb_broker *broker, struct kb_request *request, struct 
 
                 if (kb_lockout_fail(broker->logins->lockout, &policy, &key, kb_now_realtime()))
                         text = "and is locked out now";
-                kb_logins_save_lockout(broker->logins);
         }
         event.reason = kb_error_word(error);
         event.detail = text;
         kb_broker_note(broker, event);
-        kb_request_fail(request, error, "%s", text);
         kb_attempt_end(broker->logins->attempts, a);
+        if (error == KB_E_BAD_SECRET)
+                kb_login_refuse_guess(broker->logins, request, text);
+        else
+                kb_request_fail(request, error, "%s", text);
 }
 
 static bool locked_out(struct kb_broker *broker, struct kb_request *request, struct kb_attempt *a)
@@ -95,6 +98,7 @@ static void on_recorded(int r, uint64_t sequence, void *userdata)
         struct kb_attempt *a = attempt_of(c);
         struct kb_lockout_key key;
 
+        kb_crashpoint("login-recorded");
         if (!a) {
                 kb_request_fail(c->request, KB_E_EXPIRED, "it took too long");
                 return;
@@ -189,6 +193,7 @@ static void on_store(const struct kb_store_answer *answer, void *userdata)
         struct kb_attempt *a = attempt_of(c);
         struct kb_store_continue_reply reply;
 
+        kb_crashpoint("login-checked");
         if (!a) {
                 kb_request_fail(c->request, KB_E_EXPIRED, "it took too long");
         } else if (is_away(answer->error) && logins->recovery.n > 0) {

@@ -50,12 +50,12 @@ static void refuse(const struct change *c, enum kb_error error, const char *text
         struct kb_lockout_policy policy = kb_login_policy(c->broker);
         struct kb_lockout_key key = key_of(c);
 
+        note(c, error, text);
         if (error == KB_E_BAD_SECRET) {
                 kb_lockout_fail(c->broker->logins->lockout, &policy, &key, kb_now_realtime());
-                kb_logins_save_lockout(c->broker->logins);
-        }
-        note(c, error, text);
-        kb_request_fail(c->request, error, "%s", text);
+                kb_login_refuse_guess(c->broker->logins, c->request, text);
+        } else
+                kb_request_fail(c->request, error, "%s", text);
 }
 
 static bool locked_out(const struct change *c)

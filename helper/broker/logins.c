@@ -7,6 +7,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "common/crashpoint.h"
 #include "common/file.h"
 #include "helper/broker/publisher.h"
 #include "helper/server/process.h"
@@ -66,12 +67,45 @@ static void save(struct kb_logins *l, const char *name, bool once, struct kb_wri
                 done(r, userdata);
 }
 
-void kb_logins_save_lockout(struct kb_logins *l)
+static void save_lockout(struct kb_logins *l, kb_disk_done done, void *userdata)
 {
         _cleanup_writer_ struct kb_writer w = kb_writer_init(KB_LOCKOUT_BYTES_MAX);
 
         kb_lockout_put(l->lockout, &w);
-        save(l, LOCKOUT_FILE, false, &w, NULL, NULL);
+        save(l, LOCKOUT_FILE, false, &w, done, userdata);
+}
+
+void kb_logins_save_lockout(struct kb_logins *l)
+{
+        save_lockout(l, NULL, NULL);
+}
+
+/* A wrong guess whose count is on its way to the disk. */
+struct guess {
+        struct kb_request *request;
+        char text[512]; /* as long as an answer's can be */
+};
+
+static void on_counted(int r, void *userdata)
+{
+        _cleanup_free_ struct guess *g = userdata;
+
+        kb_crashpoint("guess-counted");
+        kb_request_fail(g->request, KB_E_BAD_SECRET, "%s", g->text);
+}
+
+void kb_login_refuse_guess(struct kb_logins *l, struct kb_request *request, const char *text)
+{
+        struct guess *g = malloc(sizeof(*g));
+
+        if (!g) {
+                kb_logins_save_lockout(l);
+                kb_request_fail(request, KB_E_BUSY, "out of memory");
+                return;
+        }
+        g->request = request;
+        snprintf(g->text, sizeof(g->text), "%s", text);
+        save_lockout(l, on_counted, g);
 }
 
 static void write_recovery(struct kb_logins *l, bool once, kb_disk_done done, void *userdata)

@@ -47,11 +47,15 @@ void kb_logins_save_recovery(struct kb_logins *l, kb_disk_done done, void *userd
  */
 void kb_logins_put_back_recovery(struct kb_logins *l, const struct kb_recovery *before);
 
-/*
- * Nobody waits for the counters: a refusal counts in memory from the moment it is given, and what a loss of
- * power can forget of it is what the disk did not take in those milliseconds.
- */
+/* Writes the counters down. Nobody waits for a counter that is set back. */
 void kb_logins_save_lockout(struct kb_logins *l);
+
+/*
+ * The answer to a guess that was wrong and has been counted: given once the counter is on disk, or cannot be
+ * for now. Who hears "wrong" has used up a guess, also when we die at that moment; who hears nothing has
+ * learned nothing.
+ */
+void kb_login_refuse_guess(struct kb_logins *l, struct kb_request *request, const char *text);
 
 /*
  * The person a request is about. NULL when the request was refused already, without a record: nobody of that

@@ -152,6 +152,25 @@ static void proceed_without(unsigned nth)
                 assert_int_equal(account(handle), KB_E_DENIED);
 }
 
+/* It counts, whether or not there is memory to say so. */
+static void guess_without(unsigned nth)
+{
+        const struct kb_lockout_policy second = {.attempts = 2, .window = KB_TIME_NEVER, .usec = 1};
+        const struct kb_lockout_key key = kb_login_key(geteuid() != 0, "", "ana", "sshd");
+        char handle[65];
+        bool granted;
+        long r;
+
+        assert_int_equal(authenticate(handle), KB_E_OK);
+        logins_failing = nth;
+        r = proceed(handle, "wrong", &granted);
+        assert_true(r != KB_E_OK && !granted);
+        if (r == KB_E_BAD_SECRET)
+                assert_true(kb_lockout_fail(broker.logins->lockout, &second, &key, kb_now_realtime()));
+        kb_lockout_free(broker.logins->lockout);
+        assert_ok(kb_lockout_new(&broker.logins->lockout));
+}
+
 static void account_without(unsigned nth)
 {
         char handle[65];
@@ -205,8 +224,9 @@ static void use_a_code_without(unsigned nth)
 /* Each allocation of the way in fails once: an error comes of it, or a hang-up, and the next one gets in. */
 void no_allocation_that_fails_lets_anybody_in(void **state)
 {
-        static void (*const ways[])(unsigned nth) = {begin_without,  proceed_without,    account_without,
-                                                     change_without, make_codes_without, use_a_code_without};
+        static void (*const ways[])(unsigned nth) = {begin_without,     proceed_without, guess_without,
+                                                     account_without,   change_without,  make_codes_without,
+                                                     use_a_code_without};
 
         for (size_t way = 0; way < KB_ARRAY_SIZE(ways); way++) {
                 unsigned nth = 0;
@@ -278,12 +298,15 @@ void old_passwords_that_are_guessed_lock_out_too(void **state)
 {
         const struct kb_lockout_policy policy = kb_login_policy(&broker);
         const struct kb_lockout_key key = kb_login_key(geteuid() != 0, "", "ana", "passwd");
+        _cleanup_(kb_lockout_freep) struct kb_lockout *on_disk = NULL;
 
         for (unsigned i = 0; i < 9; i++)
                 assert_int_equal(change_password("wrong", i % 2), KB_E_BAD_SECRET);
         assert_int_equal(change_password("sesame", true), KB_E_OK);
         assert_int_equal(change_password("wrong", true), KB_E_BAD_SECRET);
+        on_disk = logins_lockout_on_disk();
         assert_true(kb_lockout_until(broker.logins->lockout, &key, kb_now_realtime()) > 0);
+        assert_true(kb_lockout_until(on_disk, &key, kb_now_realtime()) > 0);
         store.verb = 0;
         assert_int_equal(change_password("sesame", true), KB_E_LOCKED);
         assert_int_equal(change_password("sesame", false), KB_E_LOCKED);

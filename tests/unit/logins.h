@@ -36,6 +36,9 @@ long logins_run(struct kb_call *call, const char *socket_name, uid_t uid);
 /* The path of a file of this test; as in_folder(). */
 const char *logins_path(const char *name);
 
+/* The counters as a broker would find them that starts now. The caller's to free. */
+struct kb_lockout *logins_lockout_on_disk(void);
+
 /* The uid of ana, who may use sshd with a password, and sudo. */
 uid_t logins_uid(void);
 

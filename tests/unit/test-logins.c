@@ -17,6 +17,7 @@
 
 #include "common/client.h"
 #include "common/clock.h"
+#include "common/file.h"
 #include "helper/broker/grants.h"
 #include "helper/broker/logins.h"
 #include "helper/broker/publisher.h"
@@ -537,6 +538,36 @@ static void too_many_wrong_passwords_lock_out_over_a_restart(void **state)
         stop();
         start();
         assert_int_equal(authenticate("ana"), KB_E_LOCKED);
+}
+
+/* The counters as a broker would find them that starts now: on disk, whatever ours has in memory. */
+struct kb_lockout *logins_lockout_on_disk(void)
+{
+        _cleanup_secret_ uint8_t *bytes = NULL;
+        _cleanup_close_ int fd = open(in_folder("keep"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct kb_lockout *l;
+        size_t size;
+
+        assert_ok(fd);
+        assert_ok(kb_lockout_new(&l));
+        assert_ok(kb_file_read_at(fd, "login.lockout", KB_LOCKOUT_BYTES_MAX, &bytes, &size));
+        assert_ok(kb_lockout_get(l, KB_SPAN(bytes, size)));
+        return l;
+}
+
+/* Whoever has heard "wrong" has used up a guess: nobody gets it back by a broker that dies right then. */
+static void a_guess_is_counted_on_disk_before_it_is_answered(void **state)
+{
+        const struct kb_lockout_key key = kb_login_key(geteuid() != 0, "c", "ana", "sshd");
+
+        for (unsigned i = 1; i <= 10; i++) {
+                _cleanup_(kb_lockout_freep) struct kb_lockout *l = NULL;
+
+                assert_int_equal(authenticate("ana"), KB_E_OK);
+                assert_int_equal(proceed("wrong"), KB_E_BAD_SECRET);
+                l = logins_lockout_on_disk();
+                assert_int_equal(kb_lockout_until(l, &key, kb_now_realtime()) > 0, i == 10);
+        }
 }
 
 /* Attempts that were begun before the lock came are no way round it. */
@@ -1192,6 +1223,7 @@ int main(void)
                 TEST(a_login_that_account_refuses_is_over),
                 TEST(a_code_is_asked_for_when_the_store_wants_one),
                 TEST(too_many_wrong_passwords_lock_out_over_a_restart),
+                TEST(a_guess_is_counted_on_disk_before_it_is_answered),
                 TEST(a_lockout_holds_for_attempts_under_way),
                 TEST(the_right_password_forgets_the_wrong_ones),
                 TEST(who_may_not_come_in_is_not_asked_for_a_password),

@@ -8,6 +8,7 @@
 
 #include "helper/broker/disk.h"
 #include "helper/broker/store_client.h"
+#include "helper/broker/stores.h"
 #include "helper/server/process.h"
 
 #define PKI_DIR KB_STATEDIR "/pki"
@@ -59,6 +60,8 @@ static void on_crl(const struct kb_store_answer *answer, void *userdata)
                 kb_process_log(LOG_WARNING, "no revocation list of %s of store %s: %s", crl->ca, crl->store,
                                answer->error != KB_E_OK ? answer->text
                                                         : "the store's answer makes no sense");
+                if (answer->error == KB_E_UNREACHABLE) /* somebody may be waiting to see a revocation */
+                        kb_stores_greet_again(crl->owner->broker->stores, crl->store);
                 return;
         }
         if (reply.pem.size > 0)

@@ -228,11 +228,21 @@ static void use(struct kb_stores *stores, const char *name)
         schedule(s, 0);
 }
 
-void kb_stores_greet(struct kb_stores *stores, const char *store)
+static void greet_in(struct kb_stores *stores, const char *store, uint64_t usec)
 {
         for (struct store *s = stores->stores; s; s = s->next)
                 if (strcmp(s->name, store) == 0 && !s->call)
-                        schedule(s, 0);
+                        schedule(s, usec);
+}
+
+void kb_stores_greet(struct kb_stores *stores, const char *store)
+{
+        greet_in(stores, store, 0);
+}
+
+void kb_stores_greet_again(struct kb_stores *stores, const char *store)
+{
+        greet_in(stores, store, RETRY_USEC);
 }
 
 /* One that nobody names any more stays until the next start: its grants may still have to be revoked. */

@@ -19,6 +19,9 @@ KB_DEFINE_CLEANUP(struct kb_stores, kb_stores_free);
  * revoked; or it was opened, sealed, or another was put in its place. */
 void kb_stores_greet(struct kb_stores *s, const char *store);
 
+/* Greets it again in a few seconds: it went away in the middle of what it was asked after a greeting. */
+void kb_stores_greet_again(struct kb_stores *s, const char *store);
+
 /* The configuration has changed: there may be others now. */
 void kb_stores_update(struct kb_stores *s);
 

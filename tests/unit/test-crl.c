@@ -11,6 +11,7 @@
 #include "helper/broker/crl.h"
 #include "helper/broker/disk.h"
 #include "helper/broker/store_client.h"
+#include "helper/broker/stores.h"
 
 static struct kb_config config;
 static struct kb_broker broker = {.config = &config};
@@ -49,6 +50,25 @@ void kb_store_call_cancel(struct kb_store_call *c)
 {
         kb_writer_done(&c->fields);
         free(c);
+}
+
+/* What is asked fails. */
+static void fail_all(enum kb_error error)
+{
+        for (unsigned i = 0; i < n_calls; i++) {
+                calls[i]->is.done(&(struct kb_store_answer){.error = error, .text = "it has its reasons"},
+                                  calls[i]->is.userdata);
+                kb_store_call_cancel(calls[i]);
+        }
+        n_calls = 0;
+}
+
+static unsigned greeted_again;
+
+void kb_stores_greet_again(struct kb_stores *stores, const char *store)
+{
+        assert_string_equal(store, "local");
+        greeted_again++;
 }
 
 static void answer_all(uint64_t number)
@@ -105,7 +125,7 @@ static const char *content_of(const char *name)
 
 static int set_up(void **state)
 {
-        n_calls = n_files = n_written = 0;
+        n_calls = n_files = n_written = greeted_again = 0;
         assert_ok(kb_crls_new(&crls, &broker));
         return 0;
 }
@@ -176,12 +196,27 @@ static void who_goes_down_while_a_list_is_asked_for_waits_for_nothing(void **sta
         n_calls = 0; /* it is cancelled */
 }
 
+/* Whoever waits for a revocation is not left waiting for the next greeting; who refuses is asked then. */
+static void a_store_that_went_away_over_it_is_greeted_again(void **state)
+{
+        kb_crl_refresh(crls, "local", "hosts");
+        fail_all(KB_E_SEALED);
+        assert_int_equal(greeted_again, 0);
+        kb_crl_refresh(crls, "local", "hosts");
+        fail_all(KB_E_UNREACHABLE);
+        assert_int_equal(greeted_again, 1);
+        kb_crl_refresh(crls, "local", "hosts");
+        answer_all(1);
+        assert_string_equal(content_of("local.hosts.crl"), "hosts of local");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(each_store_has_files_of_its_own),
+                TEST(a_store_that_went_away_over_it_is_greeted_again),
                 TEST(a_list_is_asked_for_again_as_newer_than_the_one_there_is),
                 TEST(a_store_that_names_ever_more_fills_no_disk),
                 TEST(a_name_that_leads_elsewhere_is_not_asked_for),

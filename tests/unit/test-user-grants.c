@@ -281,6 +281,10 @@ void kb_stores_greet(struct kb_stores *stores, const char *name)
 {
 }
 
+void kb_stores_greet_again(struct kb_stores *stores, const char *name)
+{
+}
+
 void kb_stores_each(const struct kb_stores *stores,
                     void (*each)(const struct kb_store_state *state, void *userdata), void *userdata)
 {

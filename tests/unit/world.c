@@ -503,6 +503,10 @@ void kb_stores_greet(struct kb_stores *s, const char *store)
 {
 }
 
+void kb_stores_greet_again(struct kb_stores *s, const char *store)
+{
+}
+
 /* --- PID 1 --- */
 
 int kb_systemd_unit_facts(struct kb_systemd *s, const char *unit, kb_systemd_facts_done done, void *userdata)

@@ -24,12 +24,20 @@ void kb_crashpoint(const char *name)
         if (!path)
                 return;
         f = fopen(path, "re");
-        if (!f || fscanf(f, "%63[a-z-]:%u", wanted, &at) < 1 || strcmp(wanted, name) != 0)
+        if (!f || fscanf(f, "%63[a-z_-]:%u", wanted, &at) < 1 || strcmp(wanted, name) != 0)
                 return;
         if (++passes < at)
                 return;
         if (unlink(path) == 0)
                 kill(getpid(), SIGKILL);
+}
+
+void kb_crashpoint_of(const char *what, const char *name)
+{
+        char full[NAME_MAX_ + 1];
+
+        snprintf(full, sizeof(full), "%s-%s", what, name);
+        kb_crashpoint(full);
 }
 
 #endif

@@ -480,6 +480,7 @@ static void on_noted(int r, uint64_t sequence, void *userdata)
 {
         struct kb_step *s = userdata;
 
+        kb_crashpoint("revoking");
         if (!kb_step_take_back(s))
                 return;
         kb_grant_on_noted(&s->held->grant, s->is.lease);
@@ -513,6 +514,7 @@ static void on_revoked(const struct kb_store_answer *answer, void *userdata)
         const struct kb_lease *lease = kb_grant_lease(&held->grant, s->is.lease);
 
         s->call = NULL;
+        kb_crashpoint("revoked");
         if (answer->error == KB_E_OK || kb_lease_error_is_gone(answer->error)) {
                 kb_broker_note(held->broker, kb_step_event(held, KB_EVENT_GRANT_REVOKED, lease));
                 kb_stores_greet(held->broker->stores, held->grant.store); /* for its revocation lists */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "common/crashpoint.h"
 #include "directory/decide.h"
 #include "helper/broker/logins.h"
 #include "helper/broker/publisher.h"
@@ -69,6 +70,7 @@ static void on_recorded(int r, uint64_t sequence, void *userdata)
         struct kb_attempts *attempts = p->broker->logins->attempts;
         struct kb_attempt *login = kb_login_attempt(p->broker, p->request, p->handle);
 
+        kb_crashpoint("account-recorded");
         if (!kb_login_released(p->broker, p->request, r)) {
                 kb_attempt_end(attempts, login);
                 return;

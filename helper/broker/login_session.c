@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/crashpoint.h"
 #include "helper/broker/logins.h"
 #include "helper/broker/sessions.h"
 #include "helper/broker/user_grants.h"
@@ -42,6 +43,7 @@ static void on_credentials(const char *folder, void *userdata)
 {
         _cleanup_free_ struct opening *o = userdata;
 
+        kb_crashpoint("session-ready");
         kb_request_reply(o->request, open_session, .handle = o->handle, .credentials = folder);
 }
 
@@ -112,6 +114,7 @@ void kb_verb_open_session(struct kb_request *request, void *context)
                                 strerror(-r));
                 return;
         }
+        kb_crashpoint("session-counted");
         kb_attempt_end(broker->logins->attempts, kb_login_attempt(broker, request, asked.session));
         if (r < 0) {
                 go_on_uncounted(broker, request, &is, r);

@@ -10,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/crashpoint.h"
 #include "helper/server/incoming.h"
 
 #define HURRY_USEC (1 * KB_USEC_PER_SEC) /* for the rest of a request, once the server stops */
@@ -166,6 +167,7 @@ static void serve(struct kb_request *q)
                                 kb_verb_name(q->frame.verb));
                 return;
         }
+        kb_crashpoint_of(kb_verb_name(q->frame.verb), "asked");
         if (row->crowds && wait_for_turn(q))
                 return;
         row->handler(q, q->host.context); /* may have freed q */
@@ -185,9 +187,27 @@ static void await_reader(struct kb_request *q)
         q->unread = true;
 }
 
+#ifdef KB_ENABLE_CRASHPOINTS
+/* The point in the middle of an answer: sends half of it before. */
+static void answer_half(struct kb_request *q)
+{
+        ssize_t n;
+
+        if (q->state != KB_REQUEST_WRITING || q->out_sent > 0)
+                return;
+        n = send(q->fd, q->out.data, q->out.size / 2, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n > 0)
+                q->out_sent = (size_t)n;
+        kb_crashpoint_of(kb_verb_name(q->frame.verb), "answering");
+}
+#else
+#define answer_half(q) ((void)0)
+#endif
+
 /* Sends what there is. May free q: when the last byte of its answer is out, or by what waits for that. */
 static void flush(struct kb_request *q)
 {
+        answer_half(q);
         while (q->out_sent < q->out.size) {
                 ssize_t n = send(q->fd, q->out.data + q->out_sent, q->out.size - q->out_sent,
                                  MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -205,6 +225,7 @@ static void flush(struct kb_request *q)
                 q->out_sent += (size_t)n;
         }
         if (q->state == KB_REQUEST_WRITING) {
+                kb_crashpoint_of(kb_verb_name(q->frame.verb), "answered");
                 kb_request_free(q);
                 return;
         }

@@ -104,27 +104,34 @@ static inline uint32_t program_ask(const struct program *p, struct kb_call *call
         return call->status;
 }
 
-/* An admin call: fields are names and texts, NULL at the end. The first row's pairs go to *ret_row, which
- * may be NULL and points into the call. */
-static inline uint32_t admin_ask(const struct program *p, struct kb_call *call, struct kb_list *ret_row,
-                                 const char *object, const char *action, const char *name, ...)
+static inline void admin_put(struct kb_call *call, const char *object, const char *action, const char *name,
+                             va_list args)
 {
         _cleanup_list_ struct kb_list_builder fields = kb_list_builder_init(KB_FRAME_MAX);
-        struct kb_store_admin_reply reply;
-        struct kb_reader reader;
-        struct kb_span row;
         const char *field;
-        va_list args;
 
-        va_start(args, name);
         while ((field = va_arg(args, const char *)))
                 kb_list_add_text(&fields, field, va_arg(args, const char *));
-        va_end(args);
         *call = kb_call_init(KB_VERB_store_admin);
         kb_store_admin_request_put(
                 &call->request,
                 &(struct kb_store_admin_request){
                         .object = object, .action = action, .name = name, .fields = kb_list_built(&fields)});
+}
+
+/* An admin call: fields are names and texts, NULL at the end. The first row's pairs go to *ret_row, which
+ * may be NULL and points into the call. */
+static inline uint32_t admin_ask(const struct program *p, struct kb_call *call, struct kb_list *ret_row,
+                                 const char *object, const char *action, const char *name, ...)
+{
+        struct kb_store_admin_reply reply;
+        struct kb_reader reader;
+        struct kb_span row;
+        va_list args;
+
+        va_start(args, name);
+        admin_put(call, object, action, name, args);
+        va_end(args);
         if (program_ask(p, call) != KB_E_OK || !ret_row)
                 return call->status;
         *ret_row = (struct kb_list){};
@@ -151,4 +158,29 @@ static inline const char *pair_of(struct kb_list pairs, const char *name)
         const char *value;
 
         return kb_list_find_string(pairs, name, &value) ? value : NULL;
+}
+
+/* Makes the store and leaves the host slot's secret where systemd would. Returns the recovery code. */
+static inline void program_init(const struct program *p, char *ret_code, size_t size)
+{
+        _cleanup_call_ struct kb_call call = {};
+        struct kb_store_admin_reply reply;
+        struct kb_span rows[2];
+        struct kb_reader reader;
+        struct kb_list row;
+        char path[256];
+        FILE *f;
+
+        assert_int_equal(admin_ask(p, &call, &row, "store", "init", "", NULL), KB_E_OK);
+        assert_string_equal(pair_of(row, "kind"), "systemd");
+        snprintf(path, sizeof(path), "%s/root-key", p->credentials);
+        f = fopen(path, "w");
+        fputs(pair_of(row, "credential"), f);
+        fclose(f);
+        assert_ok(kb_store_admin_reply_get(call.reply.body, &reply));
+        assert_true(kb_list_next(&reply.rows, &rows[0]));
+        assert_true(kb_list_next(&reply.rows, &rows[1]));
+        reader = kb_reader_init(rows[1]);
+        row = kb_read_list(&reader, 16);
+        snprintf(ret_code, size, "%s", pair_of(row, "code"));
 }

@@ -16,29 +16,9 @@ static int stop(void **state)
         return 0;
 }
 
-/* Makes the store and leaves the host slot's secret where systemd would. Returns the recovery code. */
 static void init_store(char *ret_code, size_t size)
 {
-        _cleanup_call_ struct kb_call call = {};
-        struct kb_store_admin_reply reply;
-        struct kb_span rows[2];
-        struct kb_reader reader;
-        struct kb_list row;
-        char path[256];
-        FILE *f;
-
-        assert_int_equal(admin_ask(&p, &call, &row, "store", "init", "", NULL), KB_E_OK);
-        assert_string_equal(pair_of(row, "kind"), "systemd");
-        snprintf(path, sizeof(path), "%s/root-key", p.credentials);
-        f = fopen(path, "w");
-        fputs(pair_of(row, "credential"), f);
-        fclose(f);
-        assert_ok(kb_store_admin_reply_get(call.reply.body, &reply));
-        assert_true(kb_list_next(&reply.rows, &rows[0]));
-        assert_true(kb_list_next(&reply.rows, &rows[1]));
-        reader = kb_reader_init(rows[1]);
-        row = kb_read_list(&reader, 16);
-        snprintf(ret_code, size, "%s", pair_of(row, "code"));
+        program_init(&p, ret_code, size);
 }
 
 static uint32_t fetch(struct kb_call *call, const char *path, const char *version, const char *request,

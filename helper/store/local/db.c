@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
+#include "common/crashpoint.h"
 
 #define MAX_STATEMENTS 128
 
@@ -355,13 +356,16 @@ int kb_db_commit(struct kb_transaction *t)
         struct kb_db *db = t->db;
         int r = db->hooks.before ? db->hooks.before(db->hooks.userdata) : 0;
 
+        kb_crashpoint("committing");
         if (r >= 0)
                 r = exec(db, "COMMIT");
         if (r < 0)
                 return r;
+        kb_crashpoint("committed");
         t->db = NULL;
         if (db->hooks.after)
                 db->hooks.after(db->hooks.userdata);
+        kb_crashpoint("noted");
         return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crashpoint.h"
 #include "helper/store/local/damage.h"
 #include "helper/store/local/password.h"
 #include "helper/store/local/people.h"
@@ -97,6 +98,7 @@ static void on_checked(int result, void *userdata)
         _cleanup_(login_freep) struct login *g = userdata;
         uint64_t expires = KB_TIME_NEVER;
 
+        kb_crashpoint("password-checked");
         if (result < 0) {
                 fail_pool(g, result);
                 return;

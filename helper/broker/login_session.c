@@ -6,6 +6,7 @@
 
 #include "common/crashpoint.h"
 #include "helper/broker/logins.h"
+#include "helper/broker/publisher.h"
 #include "helper/broker/sessions.h"
 #include "helper/broker/user_grants.h"
 #include "helper/broker/verbs.h"
@@ -33,8 +34,9 @@ void kb_login_session_ended(const struct kb_session *session, const char *why, v
 
 /* --- in --- */
 
-/* A session that was counted in, while its credentials are fetched. */
+/* A session that was counted in, while it is written down and its credentials are fetched. */
 struct opening {
+        struct kb_broker *broker;
         struct kb_request *request;
         char handle[KB_HANDLE_SIZE];
 };
@@ -47,20 +49,33 @@ static void on_credentials(const char *folder, void *userdata)
         kb_request_reply(o->request, open_session, .handle = o->handle, .credentials = folder);
 }
 
-/* Takes the request on: it is answered once the person's credentials are there, or as far as they come. */
-static void give_credentials(struct kb_broker *broker, struct kb_request *request,
-                             const struct kb_person *person, const struct kb_session *session)
+/* Answered once the person's credentials are there, or as far as they come. */
+static void give_credentials(struct opening *o, const struct kb_session *session)
 {
-        struct opening *o = calloc(1, sizeof(*o));
+        const struct kb_directory *directory = kb_publisher_directory(o->broker->publisher);
+        const struct kb_person *person = directory ? kb_directory_person(directory, session->user) : NULL;
 
-        if (!o) {
-                kb_request_reply(request, open_session, .handle = session->handle);
-                return;
-        }
-        o->request = request;
-        memcpy(o->handle, session->handle, sizeof(o->handle));
-        kb_user_grants_ask(broker->user_grants, person, session->service, kb_request_id(request),
-                           on_credentials, o);
+        if (person)
+                kb_user_grants_ask(o->broker->user_grants, person, session->service,
+                                   kb_request_id(o->request), on_credentials, o);
+        else /* removed meanwhile */
+                on_credentials("", o);
+}
+
+/* The leader may have died meanwhile, and the session with it. */
+static void on_recorded(int r, uint64_t sequence, void *userdata)
+{
+        _cleanup_free_ struct opening *o = userdata;
+        struct kb_session *session = kb_session_find(o->broker->sessions, o->handle);
+
+        kb_crashpoint("session-recorded");
+        if (!kb_login_released(o->broker, o->request, r)) {
+                if (session)
+                        kb_session_end(session, "it could not be written down");
+        } else if (!session)
+                kb_request_fail(o->request, KB_E_EXPIRED, "the session has ended meanwhile");
+        else
+                give_credentials(take_ptr(o), session);
 }
 
 /* The login is no worse for it: it was let in, and goes on without what only a counted session holds. */
@@ -91,9 +106,9 @@ void kb_verb_open_session(struct kb_request *request, void *context)
 {
         struct kb_broker *broker = context;
         const struct kb_peer *peer = kb_request_peer(request);
+        _cleanup_free_ struct opening *o = calloc(1, sizeof(*o));
         struct kb_open_session_request asked;
         struct kb_session is = {.leader = peer->pid, .opened = kb_now_realtime()};
-        const struct kb_person *person;
         const struct kb_session *session;
         struct kb_event event;
         int r;
@@ -102,13 +117,12 @@ void kb_verb_open_session(struct kb_request *request, void *context)
                 kb_request_fail(request, KB_E_BAD_REQUEST, NULL);
                 return;
         }
-        person = kb_login_person(broker, request, asked.user);
-        if (!person)
+        if (!kb_login_person(broker, request, asked.user))
                 return;
         snprintf(is.user, sizeof(is.user), "%s", asked.user);
         snprintf(is.service, sizeof(is.service), "%s", asked.service);
         snprintf(is.remote_host, sizeof(is.remote_host), "%s", asked.remote_host);
-        r = kb_session_open(broker->sessions, &is, peer->pidfd, &session);
+        r = o ? kb_session_open(broker->sessions, &is, peer->pidfd, &session) : -ENOMEM;
         if (r < 0 && !are_too_many(r)) {
                 kb_request_fail(request, kb_error_from_errno(r), "the session cannot be counted: %s",
                                 strerror(-r));
@@ -120,11 +134,12 @@ void kb_verb_open_session(struct kb_request *request, void *context)
                 go_on_uncounted(broker, request, &is, r);
                 return;
         }
+        *o = (struct opening){.broker = broker, .request = request};
+        memcpy(o->handle, session->handle, sizeof(o->handle));
         event = event_of(session, KB_EVENT_SESSION_OPENED);
         event.tty = asked.tty;
         event.request = kb_request_id(request);
-        kb_broker_note(broker, event);
-        give_credentials(broker, request, person, session);
+        kb_login_record(broker, &event, on_recorded, take_ptr(o));
 }
 
 /* --- out --- */

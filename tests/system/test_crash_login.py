@@ -43,7 +43,7 @@ LOGIN: list[tuple[Program, str, int]] = [
     *((BROKER, point, 0) for point in ("login-checked", "login-recorded", "proceed-answering")),
     *((BROKER, point, 1) for point in ("proceed-answered", "account-asked", "account-recorded", "account-answering")),
     (BROKER, "account-answered", 4),
-    *((BROKER, point, 2) for point in ("open_session-asked", "session-counted", "fetched", "session-ready")),
+    *((BROKER, point, 2) for point in ("open_session-asked", "session-counted", "session-recorded", "fetched", "session-ready")),
     *((STORE, point, 4) for point in FETCHING[1:]),
     (BROKER, "open_session-answering", 2),
     (BROKER, "open_session-answered", 4),

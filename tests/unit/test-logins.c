@@ -863,14 +863,19 @@ static void a_login_that_account_refuses_is_over(void **state)
 }
 
 /* A disk that takes nothing more, for this process. */
-static void set_disk_full(bool full)
+static void set_file_limit(rlim_t most)
 {
         struct rlimit limit;
 
         signal(SIGXFSZ, SIG_IGN);
         assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-        limit.rlim_cur = full ? 1 : limit.rlim_max;
+        limit.rlim_cur = most < limit.rlim_max ? most : limit.rlim_max;
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void set_disk_full(bool full)
+{
+        set_file_limit(full ? 1 : RLIM_INFINITY);
 }
 
 static void without_a_record_nobody_comes_in_unless_that_was_allowed(void **state)
@@ -1214,6 +1219,27 @@ static void a_session_too_many_goes_on_with_nothing_and_is_written_down(void **s
         assert_string_not_equal(open_session_of("bea"), "");
 }
 
+/* The log is longer than the file of a session by then, and nothing longer can be written. */
+static void a_session_that_cannot_be_written_down_is_none(void **state)
+{
+        struct stat log;
+
+        if (geteuid() != 0)
+                skip();
+        for (unsigned i = 0; i < 5; i++)
+                assert_int_equal(account("ana", "sudo", ""), KB_E_OK);
+        assert_int_equal(stat(in_folder("log/00000000000000000001.kblog"), &log), 0);
+        for (unsigned required = 0; required < 2; required++) {
+                broker.config->log_required = required;
+                set_file_limit((rlim_t)log.st_size);
+                assert_int_equal(open_session_of("ana")[0] == '\0', required);
+                set_disk_full(false);
+                assert_int_equal(kb_session_of(broker.sessions, "ana") == NULL, required);
+                if (!required)
+                        kb_session_end((struct kb_session *)kb_session_of(broker.sessions, "ana"), "");
+        }
+}
+
 int main(void)
 {
 #define TEST(name) LOGINS_TEST(name)
@@ -1243,6 +1269,7 @@ int main(void)
                 TEST(root_sees_sessions_and_ends_them),
                 TEST(a_session_that_cannot_be_counted_is_refused),
                 TEST(a_session_too_many_goes_on_with_nothing_and_is_written_down),
+                TEST(a_session_that_cannot_be_written_down_is_none),
                 TEST(on_the_open_socket_the_kernel_says_who_and_nobody_says_from_where),
                 TEST(on_the_open_socket_no_word_makes_a_new_counter),
                 TEST(who_asks_without_end_does_not_fill_the_log),

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import time
 
 import pytest
 from crash import BROKER, STORE, Program, crashing
@@ -134,34 +137,56 @@ def test_what_a_unit_had_is_revoked_whoever_dies_meanwhile(host: Machine, progra
     assert program.died(host), f"nobody came to {point}"
 
 
-# Secrets are kept one after the other; whoever was told that it is kept is written down.
+# Everything an administrator changes, one after the other; whoever was told that it is done is written down.
 LOAD = """
 for i in $(seq 60); do
-    printf 'value %s\\n' $i | keybearer secret put kv/load/$i value >/dev/null 2>&1 && echo $i
+    case $((i % 4)) in
+    0) keybearer user add u$i --no-password ;;
+    1) printf 'quite long words %s\n' $i | keybearer user passwd ana --password-stdin ;;
+    2) keybearer rule add rule$i who=ana service=sshd ;;
+    *) printf 'value %s\n' $i | keybearer secret put kv/load/$i value ;;
+    esac >/dev/null 2>&1 && echo $i
 done >/root/acknowledged
 touch /root/enough
 """
-KILLS = """
-n=0
-for pause in 0.11 0.23 0.07 0.31 0.13 0.19 0.05 0.29 0.17 0.37 0.03 0.41; do
-    sleep $pause
-    [ ! -e /root/enough ] || break
-    systemctl kill --signal=KILL keybearer-store-local.service && n=$((n + 1))
-done
-echo $n
-"""
+
+# The last password that was acknowledged, or one that came after it.
 LOST = """
 while read -r i; do
-    [ "$(keybearer secret get kv/load/$i value)" = "value $i" ] || echo lost $i
+    case $((i % 4)) in
+    0) keybearer user show u$i >/dev/null ;;
+    1) last=$i ;;
+    2) keybearer rule show rule$i >/dev/null ;;
+    *) [ "$(keybearer secret get kv/load/$i value)" = "value $i" ] ;;
+    esac || echo lost $i
 done </root/acknowledged
+for i in $(seq ${last:-1} 4 60); do
+    printf 'quite long words %s\n' $i | pamtester sshd ana authenticate >/dev/null 2>&1 && found=$i && break
+done
+[ -n "$found" ] || [ -z "$last" ] || echo lost the password $last
 """
 
 
 def test_what_the_store_acknowledged_survives_its_kill(host: Machine) -> None:
-    """kill -9 of the store, again and again, while secrets are put into it."""
+    """kill -9 of the store under load, at moments that the seed decides, and at each point of a commit."""
+    seed = int(os.environ.get("KEYBEARER_TEST_SEED", random.randrange(2**32)))
+    print(f"KEYBEARER_TEST_SEED={seed}")
+    moments = random.Random(seed)
+    host.run("keybearer user add ana --no-password")
+    kills = 0
     with host.popen(LOAD):
-        kills = int(host.run(KILLS).stdout)
+        for point in ("committing", "committed", "noted", "") * 4:
+            time.sleep(moments.random() * 0.4)
+            if host.run("test -e /root/enough", check=False).returncode == 0:
+                break
+            host.run(["systemctl", "reset-failed", STORE.unit])
+            if point:
+                host.write(STORE.switch, point)
+            else:
+                host.run(["systemctl", "kill", "--signal=KILL", STORE.unit], check=False)
+            kills += 1
         host.wait_for(lambda: host.run("test -e /root/enough", check=False).returncode == 0, 60, "the end of the load")
+    STORE.died(host)  # whoever was not needed any more
     assert kills >= 5
     assert len(host.read("/root/acknowledged").splitlines()) >= 10
     assert host.run(LOST, timeout=120).stdout == ""

@@ -209,6 +209,7 @@ static void on_recorded(int r, uint64_t sequence, void *userdata)
         struct kb_lease *lease;
         bool useless = !s->fields;
 
+        kb_crashpoint("issued");
         if (!kb_step_take_back(s))
                 return;
         answer = (struct kb_lease_answer){.id = s->reply.lease,

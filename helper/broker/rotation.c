@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/crashpoint.h"
 #include "helper/broker/grant_steps.h"
 #include "helper/broker/systemd.h"
 #include "helper/broker/user_folder.h"
@@ -98,6 +99,7 @@ static void adopted(struct kb_held *held)
 static void adopt(struct kb_held *held)
 {
         adopted(held);
+        kb_crashpoint("adopted");
         kb_grant_on_adopted(&held->grant, kb_now_boottime());
         kb_grants_look_again(held);
 }
@@ -145,6 +147,7 @@ static void on_told(int r, void *userdata)
 {
         struct kb_step *s = userdata;
 
+        kb_crashpoint("told");
         if (!kb_step_take_back(s))
                 return;
         s->held->asks_first = r == -EHOSTDOWN;
@@ -179,6 +182,7 @@ static void on_published(int r, const struct kb_unit_folder_made *made, void *us
 {
         struct kb_step *s = userdata;
 
+        kb_crashpoint("published");
         if (!kb_step_take_back(s))
                 return;
         s->held->asks_first = r < 0;

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import time
 
 import pytest
@@ -17,7 +18,7 @@ UNIT, PLAIN = "orders.service", "orders-plain.service"
 FOUND = "/run/found"  # a folder per start of the unit, with what it found
 
 # A unit start, in the order of its points. The store is asked once more for what it may have issued already.
-START = [(BROKER, point) for point in ("accepted", "fetched", "recorded", "sending", "sent", "closing")]
+START = [(BROKER, point) for point in ("accepted", "fetched", "issued", "recorded", "sending", "sent", "closing")]
 STORE_START = [(STORE, point) for point in ("fetch-asked", "committing", "committed", "noted", "fetch-answering", "fetch-answered")]
 
 # The end of one.
@@ -25,11 +26,26 @@ END = [(BROKER, "revoking"), (BROKER, "revoked")]
 STORE_END = [(STORE, point) for point in ("revoke-asked", "committing", "committed", "noted", "revoke-answering", "revoke-answered")]
 STORE_END += [(STORE, point) for point in ("crl-asked", "crl-answering")]
 
-# Keeps what each start found, also of those that should not have come so far.
+# New values for a unit that runs.
+ROTATION = [(BROKER, point) for point in ("fetched", "issued", "published", "told", "adopted")]
+ROTATION += [(STORE, point) for point in ("fetch-asked", "fetch-answering")]
+READ = "/tmp/read"
+
+# Writes down what its folder has, at its start and at every reload.
+READER = f"""\
+[Service]
+Type=exec
+ExecStart=/bin/sh -c 'look() {{ cd $KEYBEARER_CREDENTIALS && cat orders-told.*; cd /; }}; \\
+    trap "look >>{READ}" HUP; look >{READ}; while :; do sleep 0.1; done'
+ExecReload=/bin/kill -HUP $MAINPID
+"""
+
+# Keeps what each start found, also of those that should not have come so far. A name without a dot: all of it.
 WITNESS = f"""\
 [Service]
 Type=exec
-ExecStart=/bin/sh -ec 'mkdir -p {FOUND}; cp -r "$CREDENTIALS_DIRECTORY" "{FOUND}/$INVOCATION_ID"; exec sleep infinity'
+ExecStart=/bin/sh -ec 'mkdir -p {FOUND}; cd {FOUND}; cp -r "$CREDENTIALS_DIRECTORY" .$INVOCATION_ID; \\
+    mv .$INVOCATION_ID $INVOCATION_ID; exec sleep infinity'
 """
 
 # For each start: do certificate, key and number belong together, and what is the number?
@@ -102,7 +118,9 @@ def test_a_unit_never_starts_with_less_than_was_issued(host: Machine, program: P
     before = set(certificates(host))
     start_and_die(host, UNIT, program, point)
     issued = set(certificates(host)) - before
-    lines = host.wait_for(lambda: host.run(PROOF, check=False).stdout.splitlines(), what="what the unit found")
+    newest = f"{FOUND}/{show(host, UNIT, 'InvocationID')['InvocationID']}"
+    host.wait_for(lambda: host.run(["test", "-d", newest], check=False).returncode == 0, 30, "what the unit found")
+    lines = host.run(PROOF).stdout.splitlines()
     assert all(line.startswith("issued") for line in lines), lines
     found = {line.split()[1] for line in lines}
     assert found <= issued
@@ -134,6 +152,33 @@ def test_what_a_unit_had_is_revoked_whoever_dies_meanwhile(host: Machine, progra
     (serial,) = set(certificates(host)) - before
     program.arm(host, point)
     stop_and_look(host, {serial})
+    assert program.died(host), f"nobody came to {point}"
+
+
+@pytest.fixture(scope="module")
+def reader(host: Machine) -> str:
+    """A unit that reads its user name and password again whenever it is told to."""
+    unit = "orders-told.service"
+    keep(host, "told", password="p0", username="u0")
+    define(host, "orders-told", "kv/told", unit, rotation="OnRotate=reload\nCheckSec=1s\nOverlap=1s")
+    service(host, unit, READER)
+    add(host, unit, "orders-told.username", "orders-told.password")
+    restart(host, unit)
+    host.wait_for(lambda: host.read(READ) == "p0u0", what="the first version")
+    return unit
+
+
+@pytest.mark.parametrize(("program", "point"), ROTATION, ids=str)
+def test_new_values_reach_a_unit_together_whoever_dies_meanwhile(host: Machine, reader: str, program: Program, point: str) -> None:
+    """It is told until it has the new ones, goes on running, and never reads fields of two versions."""
+    number = (ROTATION.index((program, point))) + 1
+    pid = show(host, reader, "MainPID")
+    program.arm(host, point)
+    keep(host, "told", password=f"p{number}", username=f"u{number}")
+    host.wait_for(lambda: host.read(READ).endswith(f"p{number}u{number}"), 60, "the new version in the running service")
+    host.wait_for(lambda: [grant["state"] for grant in grants(host, reader)] == ["adopted"], 60, "its adoption")
+    assert re.fullmatch(r"(p(\d+)u\2)+", host.read(READ)), host.read(READ)
+    assert show(host, reader, "MainPID") == pid
     assert program.died(host), f"nobody came to {point}"
 
 

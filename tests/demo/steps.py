@@ -182,7 +182,8 @@ STEPS: list[Chapter | Step] = [
          "systemctl stop keybearer-store-local.socket keybearer-store-local\n"
          "systemctl restart stale && systemctl is-active stale\n"
          "systemctl restart fail; systemctl restart --no-block wait\n"
-         "sleep 1; systemctl is-active wait; journalctl -u fail -o cat -t keybearer -n 1",
+         "sleep 1; systemctl is-active wait\n"
+         "until journalctl -u fail -o cat | grep -m 1 'not given'; do sleep 0.2; done",
          says=r"^active$(.|\n)*^activating$(.|\n)*was not given fail: unreachable"),
     Step("the store is back, and nobody touches them",
          "systemctl start keybearer-store-local.socket\nuntil systemctl is-active -q wait && systemctl is-active -q fail; do sleep 0.2; done\n"
@@ -204,7 +205,7 @@ STEPS: list[Chapter | Step] = [
 
     Chapter("Who may not does not start"),
     Step("a unit that asks for the same, and is not named there", THIEF, exit=1,
-         check="systemctl show -P ExecMainStatus thief | grep -x 243"),
+         check="systemctl show -P ExecMainStatus thief | grep -x 243 && journalctl -u thief -o cat | grep 'not given'"),
     Step("its own status says why",
          "systemctl status --no-pager --output=cat --lines=6 thief | tail -n 6", says="was not given orders-db: denied"),
 

@@ -173,8 +173,11 @@ enum kb_error kb_admin_store_restore_begin(struct kb_admin_call *call)
         r = kb_service_credential(secure_getenv("CREDENTIALS_DIRECTORY"), call->secret->slot,
                                   call->secret->seed);
         if (r < 0)
-                return kb_problem(&call->problem, KB_E_BAD_REQUEST,
-                                  "secret is missing: a passphrase or a recovery code of the backup");
+                return kb_problem(
+                        &call->problem, KB_E_BAD_REQUEST,
+                        "secret is missing: a passphrase or a recovery code of the backup (--ask); "
+                        "a store that runs since before its setup has to be started anew to open "
+                        "its own backups without one");
         return KB_E_OK;
 }
 

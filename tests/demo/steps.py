@@ -207,7 +207,7 @@ STEPS: list[Chapter | Step] = [
     Step("a unit that asks for the same, and is not named there", THIEF, exit=1,
          check="systemctl show -P ExecMainStatus thief | grep -x 243 && journalctl -u thief -o cat | grep 'not given'"),
     Step("its own status says why",
-         "systemctl status --no-pager --output=cat --lines=6 thief | tail -n 6", says="was not given orders-db: denied"),
+         "systemctl status --no-pager --output=cat --lines=8 thief | tail -n 8", says="was not given orders-db: denied"),
 
     Chapter("The end of a grant, and the record of it"),
     Step("the unit stops, and nothing is handed out any more",

@@ -853,6 +853,8 @@ static bool is_under_way(void)
 /* A handle that is good for nothing any more is not kept for ten minutes. */
 static void a_login_that_account_refuses_is_over(void **state)
 {
+        if (geteuid() != 0)
+                skip(); /* others may ask about themselves only */
         assert_int_equal(authenticate("gus"), KB_E_OK);
         assert_int_equal(proceed("sesame"), KB_E_OK);
         assert_true(is_under_way());

@@ -57,14 +57,19 @@ def test_a_one_time_code_lets_in_while_the_store_is_dead(bare_machine: Machine, 
     assert [enters(bare_machine, "ana", PASSWORD, code) for code in (*codes, codes[0])] == [True] * 8 + [False]
 
 
-def test_without_a_record_nobody_comes_in(fresh_machine: Machine) -> None:
-    """With the log's disk full a unit does not start and says why, ours stay out, local people come in."""
-    host = fresh_machine
+def expect_ana_and_orders(host: Machine) -> None:
+    """A person who may log in, and a service that starts with a credential."""
     let_ana_in(host)
     keep(host, "orders", password="hard to guess")
     define(host, "orders-db", "kv/orders", "orders.service")
     service(host, "orders.service")
     add(host, "orders.service", "orders-db")
+
+
+def test_without_a_record_nobody_comes_in(fresh_machine: Machine) -> None:
+    """With the log's disk full a unit does not start and says why, ours stay out, local people come in."""
+    host = fresh_machine
+    expect_ana_and_orders(host)
     host.run(
         f"systemctl stop keybearerd; mkdir /mnt/disk && mount -t tmpfs -o size=4m,mode=0700 tmpfs /mnt/disk && cp -a {LOG}/. /mnt/disk"
         f" && mount --bind /mnt/disk {LOG}; systemctl start keybearerd; cat /dev/zero >{LOG}/ballast; "
@@ -92,11 +97,7 @@ def test_without_a_record_nobody_comes_in(fresh_machine: Machine) -> None:
 def test_a_disk_of_the_log_that_goes_read_only_lets_nobody_in(fresh_machine: Machine) -> None:
     """Under a broker that runs, as a disk does that fails: as with a full one, and nothing that was written is lost."""
     host = fresh_machine
-    let_ana_in(host)
-    keep(host, "orders", password="hard to guess")
-    define(host, "orders-db", "kv/orders", "orders.service")
-    service(host, "orders.service")
-    add(host, "orders.service", "orders-db")
+    expect_ana_and_orders(host)
     drop_in(host, "orders.service", {"Restart": "no"})
     host.run("systemctl stop keybearerd.service")
     with Disk(host, LOG) as disk:

@@ -39,7 +39,7 @@ struct asking {
         struct asking *next;
         struct kb_unit_socket *socket;
         int fd;
-        sd_event_source *io;
+        sd_event_source *io; /* both only once it has to wait: most are answered at once */
         sd_event_source *timer;
         struct kb_unit_peer peer;
         char id[17]; /* of the request */
@@ -51,6 +51,9 @@ struct asking {
 
         struct kb_writer answer;
         struct kb_span rest; /* what is still to be sent, of answer or of the refusal */
+        uint64_t wake;       /* when its timer is due */
+        bool serving; /* its question is being looked at: what comes back at once does not settle it */
+        bool over;
 };
 
 struct kb_unit_socket {
@@ -89,7 +92,7 @@ static void asking_free(struct asking *a)
 
 /* --- the answer --- */
 
-/* Sends what is left; frees a when nothing is, or nobody listens. */
+/* Sends what is left; it is over when nothing is, or nobody listens. */
 static void send_rest(struct asking *a)
 {
         while (a->rest.size > 0) {
@@ -106,24 +109,19 @@ static void send_rest(struct asking *a)
                 n = send(a->fd, a->rest.data, a->rest.size, MSG_DONTWAIT | MSG_NOSIGNAL);
                 if (n < 0 && errno == EINTR)
                         continue;
-                if (n < 0 && errno == EAGAIN) {
-                        sd_event_source_set_io_events(a->io, EPOLLOUT);
+                if (n < 0 && errno == EAGAIN)
                         return;
-                }
                 if (n < 0) /* systemd stops reading a refusal once it is too long */
                         break;
                 a->rest = KB_SPAN(a->rest.data + n, a->rest.size - (size_t)n);
         }
         kb_crashpoint("sent");
-        shutdown(a->fd, SHUT_RDWR);
-        kb_crashpoint("closing");
-        asking_free(a);
+        a->over = true;
 }
 
 static void wake_in(struct asking *a, uint64_t usec)
 {
-        sd_event_source_set_time(a->timer, kb_time_add(kb_now_monotonic(), usec));
-        sd_event_source_set_enabled(a->timer, SD_EVENT_ONESHOT);
+        a->wake = kb_time_add(kb_now_monotonic(), usec);
 }
 
 /*
@@ -133,20 +131,23 @@ static void wake_in(struct asking *a, uint64_t usec)
 static void answer(struct asking *a, struct kb_span bytes)
 {
         a->rest = bytes;
+        a->wake = KB_TIME_NEVER;
         if (a->socket->kind == KB_UNIT_SOCKET_ENCRYPTED)
                 wake_in(a, SEND_USEC);
         send_rest(a);
 }
 
+static struct kb_span refusal_on(const struct kb_unit_socket *s)
+{
+        return s->kind == KB_UNIT_SOCKET_PLAIN ? KB_SPAN(refusal, sizeof(refusal)) : KB_SPAN("", 0);
+}
+
 /* Without the loop, when there is no time or memory for it: an end without a refusal is an empty secret on
  * plain. */
-static void refuse_at_once(const struct kb_unit_socket *s, int fd)
+static void send_at_once(int fd, struct kb_span rest)
 {
-        struct kb_span rest = KB_SPAN(refusal, sizeof(refusal));
         struct timeval patience = {.tv_sec = 1};
 
-        if (s->kind != KB_UNIT_SOCKET_PLAIN)
-                return;
         fcntl(fd, F_SETFL, 0);
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
         while (rest.size > 0) {
@@ -173,12 +174,13 @@ static void record_refusal(struct asking *a)
                                           });
 }
 
-/* The refusal is in the log already: it only has to fail the unit's start. */
-static void send_refusal(struct asking *a)
+/* What is owed when it cannot wait for it. */
+static void give_up(struct asking *a)
 {
-        bool plain = a->socket->kind == KB_UNIT_SOCKET_PLAIN;
-
-        answer(a, plain ? KB_SPAN(refusal, sizeof(refusal)) : KB_SPAN("", 0));
+        if (a->refused)
+                record_refusal(a);
+        send_at_once(a->fd, a->rest.size > 0 ? a->rest : refusal_on(a->socket));
+        a->over = true;
 }
 
 static void refuse(struct asking *a, enum kb_error error, const char *reason)
@@ -188,6 +190,66 @@ static void refuse(struct asking *a, enum kb_error error, const char *reason)
         snprintf(a->reason, sizeof(a->reason), "%s", reason);
         wake_in(a, REST_USEC);
 }
+
+/* --- waiting --- */
+
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata);
+static int on_timer(sd_event_source *source, uint64_t now, void *userdata);
+
+static int watch(struct asking *a)
+{
+        sd_event *event = a->socket->broker->event;
+        uint32_t events = a->rest.size > 0 ? EPOLLOUT : 0;
+        int r = a->io ? sd_event_source_set_io_events(a->io, events)
+                      : sd_event_add_io(event, &a->io, a->fd, events, on_io, a);
+
+        if (r >= 0 && !a->timer)
+                r = sd_event_add_time(event, &a->timer, CLOCK_MONOTONIC, KB_TIME_NEVER, 0, on_timer, a);
+        if (r >= 0)
+                r = sd_event_source_set_time(a->timer, a->wake);
+        return r < 0 ? r : sd_event_source_set_enabled(a->timer, SD_EVENT_ONESHOT);
+}
+
+/* Ends each step: what is over goes, and what waits is watched. */
+static void settle(struct asking *a)
+{
+        if (!a->over && watch(a) < 0) {
+                kb_process_log(LOG_ERR, "a unit's request cannot wait: out of memory");
+                give_up(a);
+        }
+        if (a->over)
+                asking_free(a);
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        struct asking *a = userdata;
+
+        if (events & (EPOLLHUP | EPOLLERR)) { /* systemd gave up on this start */
+                if (a->refused)
+                        record_refusal(a);
+                a->over = true;
+        } else if (events & EPOLLOUT)
+                send_rest(a);
+        settle(a);
+        return 0;
+}
+
+/* A refusal has rested, or an answer is not taken. */
+static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
+{
+        struct asking *a = userdata;
+
+        if (a->refused) {
+                record_refusal(a);
+                answer(a, refusal_on(a->socket));
+        } else
+                a->over = true;
+        settle(a);
+        return 0;
+}
+
+/* --- the grant --- */
 
 /* The name before the colon of LoadCredential=, which the encrypted form is bound to. */
 static void credential_id(const struct asking *a, char ret[static 2 * KB_CREDENTIAL_NAME_MAX + 2])
@@ -227,13 +289,11 @@ static int make_answer(struct asking *a, const struct kb_credential *credential,
         return r;
 }
 
-static void on_issued(const struct kb_issued *issued, void *userdata)
+static void take(struct asking *a, const struct kb_issued *issued)
 {
-        struct asking *a = userdata;
         const struct kb_credential *credential;
         struct kb_fields_problem problem = {""};
 
-        a->issue = NULL;
         if (issued->error != KB_E_OK) {
                 refuse(a, issued->error, issued->reason);
                 return;
@@ -250,6 +310,16 @@ static void on_issued(const struct kb_issued *issued, void *userdata)
                 return;
         }
         answer(a, KB_SPAN(a->answer.data, a->answer.size));
+}
+
+static void on_issued(const struct kb_issued *issued, void *userdata)
+{
+        struct asking *a = userdata;
+
+        a->issue = NULL;
+        take(a, issued);
+        if (!a->serving)
+                settle(a);
 }
 
 /* --- the question --- */
@@ -290,60 +360,20 @@ static void serve(struct asking *a)
                        on_issued, a, &a->issue);
 }
 
-static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+static struct asking *asking_new(struct kb_unit_socket *s, int fd)
 {
-        struct asking *a = userdata;
-
-        if (events & (EPOLLHUP | EPOLLERR)) { /* systemd gave up on this start */
-                if (a->refused)
-                        record_refusal(a);
-                asking_free(a);
-        } else if (events & EPOLLOUT)
-                send_rest(a);
-        return 0;
-}
-
-/* A refusal has rested, or an answer is not taken. */
-static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
-{
-        struct asking *a = userdata;
-
-        if (!a->refused) {
-                asking_free(a);
-                return 0;
-        }
-        record_refusal(a);
-        send_refusal(a);
-        return 0;
-}
-
-static int asking_new(struct kb_unit_socket *s, int fd, struct asking **ret)
-{
-        sd_event *event = s->broker->event;
         struct asking *a = calloc(1, sizeof(*a));
-        int r;
 
-        if (!a) {
-                refuse_at_once(s, fd);
-                close(fd);
-                return -ENOMEM;
-        }
+        if (!a)
+                return NULL;
         a->socket = s;
         a->fd = fd;
+        a->wake = KB_TIME_NEVER;
         a->next = s->asking;
         s->asking = a;
         s->n_asking++;
         kb_broker_request_id(a->id);
-        r = sd_event_add_io(event, &a->io, fd, 0, on_io, a);
-        if (r >= 0)
-                r = sd_event_add_time(event, &a->timer, CLOCK_MONOTONIC, KB_TIME_NEVER, 0, on_timer, a);
-        if (r < 0) {
-                refuse_at_once(s, fd);
-                asking_free(a);
-                return r;
-        }
-        *ret = a;
-        return 0;
+        return a;
 }
 
 static void on_connection(int fd, void *userdata)
@@ -352,12 +382,18 @@ static void on_connection(int fd, void *userdata)
         struct asking *a;
 
         kb_crashpoint("accepted");
-        if (asking_new(s, fd, &a) < 0) {
+        a = asking_new(s, fd);
+        if (!a) {
                 kb_process_log(LOG_ERR, "a unit's request is dropped: out of memory");
+                send_at_once(fd, refusal_on(s));
+                close(fd);
                 return;
         }
         update(s);
+        a->serving = true;
         serve(a);
+        a->serving = false;
+        settle(a);
 }
 
 int kb_unit_socket_new(struct kb_unit_socket **ret, struct kb_broker *broker, int fd,
@@ -399,7 +435,7 @@ void kb_unit_socket_free(struct kb_unit_socket *s)
         s->stopped = true;
         while (s->asking) {
                 if (s->asking->rest.size == 0) /* it still waits for its answer */
-                        refuse_at_once(s, s->asking->fd);
+                        send_at_once(s->asking->fd, refusal_on(s));
                 asking_free(s->asking);
         }
         kb_accept_free(s->accept);

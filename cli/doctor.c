@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/facts.h"
 #include "cli/output.h"
 #include "common/client.h"
 #include "common/clock.h"
@@ -70,6 +71,11 @@ static const struct doctor_check checks[] = {
         {"keybearerd has this host's key", "keybearerd.service", doctor_key_is_newer,
          "systemd-creds setup && systemctl restart %s"},
         {"the store answers", "local", doctor_store_is_out, "systemctl restart keybearer-store-%s.service"},
+        {"other stores answer", CLI_FACT_STORE, doctor_other_store_is_out,
+         "keybearer store status --store=%s",
+         "Mend what it says, in the store's file or at its servers: it is tried again by itself. A store "
+         "that is "
+         "not wanted goes with its file, once no credential names it."},
         {"what stores gave to keep can be opened", KB_STATEDIR "/keep", doctor_kept_is_lost,
          "mv %s %s.unreadable && systemctl restart keybearerd"},
         {"the log is written", KB_STATEDIR "/log", doctor_log_is_stuck, ROOM, ROOM_THEN},

@@ -87,6 +87,8 @@ char *doctor_only_observes(const struct doctor *d, const struct doctor_check *ch
                            struct doctor_cure *cure);
 char *doctor_store_is_out(const struct doctor *d, const struct doctor_check *check,
                           struct doctor_cure *cure);
+char *doctor_other_store_is_out(const struct doctor *d, const struct doctor_check *check,
+                                struct doctor_cure *cure);
 char *doctor_key_is_newer(const struct doctor *d, const struct doctor_check *check,
                           struct doctor_cure *cure);
 char *doctor_kept_is_lost(const struct doctor *d, const struct doctor_check *check,

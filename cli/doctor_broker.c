@@ -11,6 +11,7 @@
 #include "cli/spawn.h"
 #include "common/client.h"
 #include "common/clock.h"
+#include "helper/config/store.h"
 
 #define HOST_KEY "/var/lib/systemd/credential.secret"
 #define ROOT_KEY "/etc/credstore.encrypted/keybearer-store-%s.root-key"
@@ -219,6 +220,32 @@ char *doctor_store_is_out(const struct doctor *d, const struct doctor_check *che
                 return NULL;
         cure_of_shut(check->about, cure);
         return cli_format("the store %s: %s", check->about, r < 0 ? strerror(-r) : call.text);
+}
+
+/* The first beside the local one that gives nothing out. about: what the name of such a fact begins with. */
+char *doctor_other_store_is_out(const struct doctor *d, const struct doctor_check *check,
+                                struct doctor_cure *cure)
+{
+        struct kb_list facts = d->facts;
+        struct kb_span value;
+        const char *name;
+
+        while (d->answers && kb_list_next_pair(&facts, &name, &value)) {
+                const char *state = (const char *)value.data, *store = name + strlen(check->about);
+                _cleanup_free_ char *unit = NULL;
+
+                if (strncmp(name, check->about, strlen(check->about)) != 0 ||
+                    strcmp(store, KB_STORE_LOCAL) == 0 || strcmp(state, "up") == 0 ||
+                    strcmp(state, "not asked yet") == 0)
+                        continue;
+                unit = cli_format("keybearer-store-vault@%s.socket", store);
+                cure->about = cli_format("%s", store);
+                if (cli_systemctl("is-active", unit) != 0)
+                        cure->command = "ls " KB_STORES_FOLDER "/%s.conf && systemctl enable -q --now "
+                                        "keybearer-store-vault@%s.socket && systemctl restart keybearerd";
+                return cli_format("the store %s: %s", store, state);
+        }
+        return NULL;
 }
 
 /* --- grants --- */

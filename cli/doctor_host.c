@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include "cli/doctor.h"
+#include "cli/settings.h"
 #include "cli/spawn.h"
 #include "directory/nss_file.h"
 #include "directory/nss_view.h"
+#include "helper/config/store.h"
 
 #define RAMFS 0x858458f6 /* statfs(2) */
 
@@ -116,19 +118,21 @@ char *doctor_has_no_names(const struct doctor *d, const struct doctor_check *che
 char *doctor_settings_are_wrong(const struct doctor *d, const struct doctor_check *check,
                                 struct doctor_cure *cure)
 {
-        _cleanup_(kb_config_freep) struct kb_config *config = NULL;
-        _cleanup_(kb_credentials_freep) struct kb_credentials *all = NULL;
         _cleanup_problems_ struct kb_problems problems = {0};
-        const struct kb_config_trust trust = {.owner = 0};
+        struct cli_settings_count count;
+        const char *file;
         char *first;
 
-        if (kb_config_new(KB_CONFIG_FILE, &trust, &problems, &config) == 0 &&
-            kb_credentials_new(KB_CREDENTIALS_FOLDER, &trust, config, false, &problems, &all) == 0)
+        if (cli_check_settings(d->cli, &problems, &count) == 0)
                 return NULL;
         if (problems.count == 0)
                 return cli_format("the settings cannot be read");
-        if (problems.problems[0].file)
-                cure->about = cli_format("%s", problems.problems[0].file);
+        file = problems.problems[0].file;
+        if (file)
+                cure->about = cli_format("%s", file);
+        if (file && strncmp(file, KB_STORES_FOLDER "/", strlen(KB_STORES_FOLDER "/")) == 0)
+                cure->command =
+                        "${EDITOR:-editor} %s && systemctl try-restart 'keybearer-store-vault@*.service'";
         first = kb_problem_format(&problems.problems[0]);
         return first ? first : cli_format("the settings cannot be read");
 }

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "common/clock.h"
+#include "helper/config/store_vault.h"
 #include "helper/log/event.h"
 
 /* Text for a line of roff: no escape, no request; each sentence on a line of its own, as mdoc wants it. */
@@ -49,7 +50,8 @@ static void print_range(const struct kb_config_key *key)
         printf("From %s to %s.\n", min, max);
 }
 
-static void print_key(const struct kb_config_key *key)
+/* daemon: whose restart some changes need; NULL: the page says it of all keys at once. */
+static void print_key(const struct kb_config_key *key, const char *daemon)
 {
         size_t n = strlen(key->name);
         bool family = key->name[n - 1] == '.';
@@ -68,11 +70,11 @@ static void print_key(const struct kb_config_key *key)
                 puts("It has to be given.");
         else if (key->fallback[0])
                 printf("Default:\n.Cm %s .\n", key->fallback);
-        if (key->apply == KB_CONFIG_restart)
-                puts("A change needs a restart of\n.Xr keybearerd 8 .");
+        if (key->apply == KB_CONFIG_restart && daemon)
+                printf("A change needs a restart of\n.Xr %s 8 .\n", daemon);
 }
 
-static void print_keys(const struct kb_config_table *table)
+static void print_keys(const struct kb_config_table *table, const char *daemon)
 {
         const char *section = "";
 
@@ -83,19 +85,24 @@ static void print_keys(const struct kb_config_table *table)
                         section = table->keys[i].section;
                         printf(".Ss [%s]\n.Bl -tag -width Ds\n", section);
                 }
-                print_key(&table->keys[i]);
+                print_key(&table->keys[i], daemon);
         }
         puts(".El");
 }
 
 static void print_broker_keys(void)
 {
-        print_keys(&kb_config_table);
+        print_keys(&kb_config_table, "keybearerd");
 }
 
 static void print_credential_keys(void)
 {
-        print_keys(&kb_credential_table);
+        print_keys(&kb_credential_table, "keybearerd");
+}
+
+static void print_vault_keys(void)
+{
+        print_keys(&kb_vault_settings_table, NULL);
 }
 
 /* --- commands --- */
@@ -317,6 +324,7 @@ static const struct {
 } tables[] = {
         {"@broker-keys\n", print_broker_keys},
         {"@credential-keys\n", print_credential_keys},
+        {"@vault-keys\n", print_vault_keys},
         {"@commands\n", print_commands},
         {"@options\n", print_options},
         {"@exits\n", print_exits},

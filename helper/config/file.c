@@ -14,6 +14,9 @@ void kb_strv_free(char **list)
         free(list);
 }
 
+/* The group, and the path twice. */
+#define CURE_READER "chgrp %s %s && chmod g=rX,o= %s"
+
 static const char *kind_of(mode_t mode)
 {
         switch (mode & S_IFMT) {
@@ -29,6 +32,14 @@ static const char *kind_of(mode_t mode)
         default:
                 return "no regular file";
         }
+}
+
+/* Whether it can be read by those who have to, and by nobody else. */
+static bool may_be_read(const struct stat *st, mode_t type, const struct kb_config_trust *trust)
+{
+        if (!trust->reader || type != S_IFREG)
+                return true;
+        return st->st_gid == trust->reader_gid && (st->st_mode & (S_IRGRP | S_IRWXO)) == S_IRGRP;
 }
 
 /* Whether what fd is may decide anything. type: S_IFREG or S_IFDIR. */
@@ -49,6 +60,12 @@ static int judge(int fd, mode_t type, const char *path, const struct kb_config_t
                 kb_problems_add(problems, path, 0,
                                 "is writable for more than its owner (mode %04o); chmod go-w %s",
                                 (unsigned)(st.st_mode & 07777), path);
+        else if (!may_be_read(&st, type, trust))
+                kb_problems_add(
+                        problems, path, 0,
+                        "has to be for root and the group %s alone (gid %u, mode %04o); " CURE_READER,
+                        trust->reader, (unsigned)st.st_gid, (unsigned)(st.st_mode & 07777), trust->reader,
+                        path, path);
         else {
                 *ret = st;
                 return 0;
@@ -57,7 +74,7 @@ static int judge(int fd, mode_t type, const char *path, const struct kb_config_t
 }
 
 /* Opens path to be judged. O_NONBLOCK: a named pipe must not hold us up. */
-static int open_unjudged(const char *path, int flags, struct kb_problems *problems)
+static int open_unjudged(const char *path, const struct kb_config_trust *trust, struct kb_problems *problems)
 {
         int fd, r;
 
@@ -65,12 +82,15 @@ static int open_unjudged(const char *path, int flags, struct kb_problems *proble
                 kb_problems_add(problems, path, 0, "is not an absolute path");
                 return -EBADMSG;
         }
-        fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
+        fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         if (fd >= 0 || errno == ENOENT)
                 return fd >= 0 ? fd : -ENOENT;
         r = -errno;
         if (r == -ELOOP)
                 kb_problems_add(problems, path, 0, "is a symbolic link; put the file itself there");
+        else if (r == -EACCES && trust->reader)
+                kb_problems_add(problems, path, 0, "cannot be opened: %s; " CURE_READER, strerror(-r),
+                                trust->reader, path, path);
         else
                 kb_problems_add(problems, path, 0, "cannot be opened: %s", strerror(-r));
         return -EBADMSG;
@@ -97,7 +117,7 @@ static ssize_t read_bounded(int fd, char *to)
 int kb_config_file_read(const char *path, const struct kb_config_trust *trust, struct kb_problems *problems,
                         char **ret_bytes, size_t *ret_size)
 {
-        _cleanup_close_ int fd = open_unjudged(path, 0, problems);
+        _cleanup_close_ int fd = open_unjudged(path, trust, problems);
         _cleanup_free_ char *bytes = NULL;
         struct stat st;
         ssize_t n;
@@ -167,7 +187,7 @@ static int collect_names(DIR *dir, char ***ret_names)
 int kb_config_folder_list(const char *path, const struct kb_config_trust *trust,
                           struct kb_problems *problems, char ***ret_names)
 {
-        _cleanup_close_ int fd = open_unjudged(path, 0, problems);
+        _cleanup_close_ int fd = open_unjudged(path, trust, problems);
         _cleanup_(kb_closedirp) DIR *dir = NULL;
         struct stat st;
         int r;

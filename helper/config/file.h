@@ -4,7 +4,8 @@
 /*
  * Reading a file that decides something. Whoever can write it decides too, so it is judged before it is
  * read, and judged on the open descriptor: absolute path, no symlink at its end, a regular file, owned by
- * root, not writable for group or others, at most KB_CONFIG_FILE_MAX bytes.
+ * root, not writable for group or others, at most KB_CONFIG_FILE_MAX bytes. A file that is for one program
+ * alone may be read by its group only.
  */
 
 #include <sys/types.h>
@@ -14,7 +15,9 @@
 #define KB_CONFIG_FILE_MAX (256 * 1024)
 
 struct kb_config_trust {
-        uid_t owner; /* 0; a test that is not root expects itself */
+        uid_t owner;        /* 0; a test that is not root expects itself */
+        const char *reader; /* name of the only group that may read files; NULL: everybody may */
+        gid_t reader_gid;   /* of that group */
 };
 
 /*

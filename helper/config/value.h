@@ -47,6 +47,9 @@ struct kb_on_rotate {
         VALUE(text, char *, "text; further lines are indented")                                             \
         VALUE(words, char **, "names; a list")                                                              \
         VALUE(globs, char **, "shell patterns with * ? [...]; a list")                                      \
+        VALUE(path, char *, "an absolute path of a file")                                                   \
+        VALUE(host, char *, "a name of a host")                                                             \
+        VALUE(addresses, char **, "https://HOST:PORT, unix:/PATH or http://127.0.0.1:PORT; a list")         \
         VALUE(duration, uint64_t, "a time such as 90s, 1h 30min or 2d; a bare number is seconds")           \
         VALUE(size, uint64_t, "bytes, or with K, M, G")                                                     \
         VALUE(count, uint64_t, "a whole number")                                                            \

@@ -9,18 +9,18 @@
 #include "helper/config/file.h"
 #include "helper/config/value_kinds.h"
 
-static int copy(const char *text, char **to)
+int kb_value_copy(const char *text, char **to)
 {
         *to = strdup(text);
         return *to ? 0 : -ENOMEM;
 }
 
-static void string_done(void *value)
+void kb_value_string_done(void *value)
 {
         free(*(char **)value);
 }
 
-static char *string_format(const struct kb_value_limits *limits, const void *value)
+char *kb_value_string_format(const struct kb_value_limits *limits, const void *value)
 {
         const char *text = *(char *const *)value;
 
@@ -34,7 +34,7 @@ static int word_parse(const struct kb_value_limits *limits, const char *name, co
 {
         if (!kb_name_word_valid(text))
                 return kb_value_refuse(ret_problem, "is no name; use letters, digits, '_' and '-'");
-        return copy(text, to);
+        return kb_value_copy(text, to);
 }
 
 static int secret_path_parse(const struct kb_value_limits *limits, const char *name, const char *text,
@@ -42,34 +42,38 @@ static int secret_path_parse(const struct kb_value_limits *limits, const char *n
 {
         if (!kb_name_path_valid(text))
                 return kb_value_refuse(ret_problem,
-                                       "is no path of a secret; join letters, digits and _-.@: by '/', "
+                                       "is no path in a store; join letters, digits and _-.@: by '/', "
                                        "for example kv/orders/db");
-        return copy(text, to);
+        return kb_value_copy(text, to);
 }
 
 static int line_parse(const struct kb_value_limits *limits, const char *name, const char *text, void *to,
                       char **ret_problem)
 {
-        return copy(text, to);
+        return kb_value_copy(text, to);
 }
 
-const struct kb_value_ops kb_value_word_ops = {
-        .parse = word_parse, .format = string_format, .done = string_done, .size = sizeof(char *)};
-const struct kb_value_ops kb_value_secret_path_ops = {
-        .parse = secret_path_parse, .format = string_format, .done = string_done, .size = sizeof(char *)};
-const struct kb_value_ops kb_value_line_ops = {
-        .parse = line_parse, .format = string_format, .done = string_done, .size = sizeof(char *)};
+const struct kb_value_ops kb_value_word_ops = {.parse = word_parse,
+                                               .format = kb_value_string_format,
+                                               .done = kb_value_string_done,
+                                               .size = sizeof(char *)};
+const struct kb_value_ops kb_value_secret_path_ops = {.parse = secret_path_parse,
+                                                      .format = kb_value_string_format,
+                                                      .done = kb_value_string_done,
+                                                      .size = sizeof(char *)};
+const struct kb_value_ops kb_value_line_ops = {.parse = line_parse,
+                                               .format = kb_value_string_format,
+                                               .done = kb_value_string_done,
+                                               .size = sizeof(char *)};
 const struct kb_value_ops kb_value_text_ops = {.parse = line_parse,
-                                               .format = string_format,
-                                               .done = string_done,
+                                               .format = kb_value_string_format,
+                                               .done = kb_value_string_done,
                                                .size = sizeof(char *),
                                                .goes_on = true};
 
 /* --- words, globs --- */
 
-/* Adds the words of text, judged by `valid` (NULL: all are good), to the list at `to`: all of them, or none.
- */
-static int add_words(const char *text, bool (*valid)(const char *), char ***to, char **ret_problem)
+int kb_value_add_words(const char *text, const char *(*judge)(const char *), char ***to, char **ret_problem)
 {
         _cleanup_free_ char *copied = strdup(text);
         char *rest = copied, *word, **grown;
@@ -81,15 +85,13 @@ static int add_words(const char *text, bool (*valid)(const char *), char ***to, 
                 old++;
         n = old;
         while ((word = strsep(&rest, " \t"))) {
+                const char *wrong = *word && judge ? judge(word) : NULL;
                 int r = 0;
 
                 if (!*word)
                         continue;
-                if (valid && !valid(word))
-                        r = kb_value_refuse(ret_problem,
-                                            "\"%s\" is no name; use letters, digits, '_' and '-', and "
-                                            "blanks between names",
-                                            word);
+                if (wrong)
+                        r = kb_value_refuse(ret_problem, "\"%s\" %s", word, wrong);
                 grown = r < 0 ? NULL : reallocarray(*to, n + 2, sizeof(**to));
                 if (grown)
                         *to = grown;
@@ -105,19 +107,26 @@ static int add_words(const char *text, bool (*valid)(const char *), char ***to, 
         return 0;
 }
 
+static const char *judge_word(const char *word)
+{
+        return kb_name_word_valid(word)
+                       ? NULL
+                       : "is no name; use letters, digits, '_' and '-', and blanks between names";
+}
+
 static int words_parse(const struct kb_value_limits *limits, const char *name, const char *text, void *to,
                        char **ret_problem)
 {
-        return add_words(text, kb_name_word_valid, to, ret_problem);
+        return kb_value_add_words(text, judge_word, to, ret_problem);
 }
 
 static int globs_parse(const struct kb_value_limits *limits, const char *name, const char *text, void *to,
                        char **ret_problem)
 {
-        return add_words(text, NULL, to, ret_problem);
+        return kb_value_add_words(text, NULL, to, ret_problem);
 }
 
-static char *words_format(const struct kb_value_limits *limits, const void *value)
+char *kb_value_words_format(const struct kb_value_limits *limits, const void *value)
 {
         char **words = *(char **const *)value, *text, *end;
         size_t size = 1;
@@ -130,20 +139,20 @@ static char *words_format(const struct kb_value_limits *limits, const void *valu
         return text;
 }
 
-static void words_done(void *value)
+void kb_value_words_done(void *value)
 {
         kb_strv_free(*(char ***)value);
 }
 
 const struct kb_value_ops kb_value_words_ops = {.parse = words_parse,
-                                                .format = words_format,
-                                                .done = words_done,
+                                                .format = kb_value_words_format,
+                                                .done = kb_value_words_done,
                                                 .size = sizeof(char **),
                                                 .is_list = true,
                                                 .goes_on = true};
 const struct kb_value_ops kb_value_globs_ops = {.parse = globs_parse,
-                                                .format = words_format,
-                                                .done = words_done,
+                                                .format = kb_value_words_format,
+                                                .done = kb_value_words_done,
                                                 .size = sizeof(char **),
                                                 .is_list = true,
                                                 .goes_on = true};

@@ -780,6 +780,35 @@ class Settings(Cli):
         self.credential("nobody", unit="")
         self.assertIn("nobody may have it yet", self.run_it("credential", "check", "nobody").stderr)
 
+    STORE = ("[Store]\nType=vault\n[Server]\nAddress=https://bao1.example.org:8200\nAddress=https://bao2.example.org:8200\n"
+             "[Login]\nMethod=approle\nRoleIdFile=/etc/role\nSecretIdFile=/etc/secret\n")
+
+    def test_stores_are_checked_too(self) -> None:
+        self.write("etc/keybearer/stores/prod.conf", self.STORE)
+        self.assertIn("0 credentials and the settings of 1 stores are well formed", self.good("config", "check"))
+        self.write("etc/keybearer/stores/bad.conf", self.STORE.replace("SecretIdFile", "JwtFile"))
+        self.write("etc/keybearer/stores/local.conf", "")
+        done = self.run_it("config", "check")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("stores/bad.conf:9: JwtFile= does not belong to Method=approle; remove the line", done.stderr)
+        self.assertIn("stores/local.conf: the local store has no settings; name the file otherwise", done.stderr)
+        self.assertNotIn("prod.conf", done.stderr)
+
+    def test_a_store_is_shown_so_that_it_can_be_read_again(self) -> None:
+        self.write("etc/keybearer/stores/prod.conf", self.STORE)
+        shown = self.good("config", "show", "prod")
+        for line in ("\nAddress=https://bao1.example.org:8200\n  https://bao2.example.org:8200\n", "\nMethod=approle\n",
+                     "#Mount=approle\n", "#MinimumTls=1.3\n"):
+            self.assertIn(line, shown)
+        self.write("etc/keybearer/stores/prod.conf", shown)
+        self.good("config", "check")
+        self.assertEqual(json.loads(self.good("config", "show", "prod", "--json"))["Store"]["Type"]["value"], "vault")
+        self.bad(6, "there is no store test; write ", "config", "show", "test")
+        self.bad(6, "the local store has no settings", "config", "show", "local")
+        self.bad(2, "is no name of a store", "config", "show", "../prod")
+        self.write("etc/keybearer/stores/prod.conf", "[Store]\nType=vault\n")
+        self.bad(2, "Address= is missing in [Server]", "config", "show", "prod")
+
     def test_what_is_shown_can_be_read_again(self) -> None:
         self.write("etc/keybearer/keybearer.conf", "[Login]\nLinger=90s\n")
         shown = self.good("config", "show")

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files of settings. The input is read as keybearer.conf and as a credential. A problem can be printed and
- * names the file; what is accepted is printed as text that means the same.
+ * Files of settings. The input is read as keybearer.conf, as a credential and as a store. A problem can be
+ * printed and names the file; what is accepted is printed as text that means the same.
  */
 #include <string.h>
 
 #include "common/names.h"
 #include "helper/config/credential.h"
+#include "helper/config/store_vault.h"
 #include "tests/fuzz/fuzz.h"
 
 #define FILE_NAME "/fuzz/input.conf"
@@ -41,8 +42,9 @@ static void check_value(const struct kb_config_table *table, const void *object,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-        _cleanup_problems_ struct kb_problems none = {0}, first = {0}, second = {0};
+        _cleanup_problems_ struct kb_problems none = {0}, first = {0}, second = {0}, third = {0};
         _cleanup_(kb_credential_unrefp) struct kb_credential *credential = NULL;
+        _cleanup_(kb_vault_settings_freep) struct kb_vault_settings *store = NULL;
         _cleanup_(kb_config_freep) struct kb_config *defaults = NULL;
         _cleanup_free_ char *bytes = malloc(size + 1);
         struct kb_config config = {0};
@@ -60,5 +62,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_problems(&second, r < 0);
         for (size_t i = 0; r == 0 && i < kb_credential_table.n_keys; i++)
                 check_value(&kb_credential_table, credential, i);
+        r = kb_vault_settings_new_bytes(FILE_NAME, bytes, size, &third, &store);
+        check_problems(&third, r < 0);
+        for (size_t i = 0; r == 0 && i < kb_vault_settings_table.n_keys; i++)
+                check_value(&kb_vault_settings_table, store, i);
         return 0;
 }

@@ -399,7 +399,7 @@ static const struct {
         {"c.conf", "[Credential]\nStore=local\n", "c.conf: Path= is missing in [Credential]; add it"},
         {"c.conf", "", "c.conf: Path= is missing in [Credential]; add it"},
         {"c.conf", "[Credential]\nPath=/kv\n",
-         "c.conf:2: Path=/kv is no path of a secret; join letters, digits and _-.@: by '/', for example "
+         "c.conf:2: Path=/kv is no path in a store; join letters, digits and _-.@: by '/', for example "
          "kv/orders/db"},
         {"c.conf", "[Credential]\nPath=kv/a\nField.=x\n",
          "c.conf:3: Field.=x has no name behind the dot; use letters, digits, '_' and '-'"},

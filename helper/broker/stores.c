@@ -11,6 +11,7 @@
 #include "helper/broker/crl.h"
 #include "helper/broker/disk.h"
 #include "helper/broker/store_client.h"
+#include "helper/config/store.h"
 #include "helper/grant/cache.h"
 #include "helper/server/process.h"
 
@@ -245,6 +246,23 @@ void kb_stores_greet_again(struct kb_stores *stores, const char *store)
         greet_in(stores, store, RETRY_USEC);
 }
 
+/* Those that an administrator has written a file for: so it shows how one is before anything comes from it.
+ */
+static void use_files(struct kb_stores *stores)
+{
+        _cleanup_problems_ struct kb_problems problems = {0};
+        _cleanup_strv_ char **names = NULL;
+        int r = kb_store_names(KB_STORES_FOLDER, &(struct kb_config_trust){.owner = 0}, &problems, &names);
+
+        for (size_t i = 0; i < problems.count; i++) {
+                _cleanup_free_ char *text = kb_problem_format(&problems.problems[i]);
+
+                kb_process_log(LOG_WARNING, "%s", text ? text : problems.problems[i].text);
+        }
+        for (size_t i = 0; r == 0 && names[i]; i++)
+                use(stores, names[i]);
+}
+
 /* One that nobody names any more stays until the next start: its grants may still have to be revoked. */
 void kb_stores_update(struct kb_stores *stores)
 {
@@ -253,6 +271,7 @@ void kb_stores_update(struct kb_stores *stores)
         use(stores, broker->config->directory_store);
         for (size_t i = 0; i < broker->credentials->count; i++)
                 use(stores, broker->credentials->sorted[i]->store);
+        use_files(stores);
 }
 
 int kb_stores_new(struct kb_stores **ret, struct kb_broker *broker)

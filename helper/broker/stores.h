@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * The stores this host uses: those that a credential or the directory names. Each is greeted at our start
+ * The stores this host uses: those that a credential or the directory names, and those that have a file in
+ * /etc/keybearer/stores, of which no more than the name is looked at. Each is greeted at our start
  * and every minute; what it wants kept over crash and reboot lies, encrypted to this host, in
  * /var/lib/keybearer/keep. That is also how a store learns that somebody put an older database in its place.
  */

@@ -70,7 +70,7 @@ int kb_store_main(const struct kb_store_backend *backend)
         kb_process_harden();
         r = sd_event_default(&event);
         if (r >= 0)
-                r = backend->start(event, &p.context);
+                r = backend->start(event, backend->userdata, &p.context);
         if (r >= 0)
                 r = listen_and_run(&p, event);
         if (p.context)

@@ -21,7 +21,8 @@ struct kb_store_backend {
 
         /* Called once, before the first request. Comes up also when the store cannot serve: its verbs then
          * say why. */
-        int (*start)(sd_event *event, void **ret_context);
+        int (*start)(sd_event *event, void *userdata, void **ret_context);
+        void *userdata; /* for start: what this program was called with */
 
         /* Nothing is accepted any more: true when nothing is left to do either. */
         bool (*idle)(void *context);

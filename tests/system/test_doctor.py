@@ -80,6 +80,12 @@ BREAKS: tuple[tuple[str, ...], ...] = (
      "rm /etc/credstore.encrypted/keybearer-store-local.root-key; systemctl stop keybearer-store-local"),
     ("the store answers", "echo nonsense >/etc/credstore.encrypted/keybearer-store-local.root-key; "
      "systemctl stop keybearer-store-local"),
+    # one that was wanted, and that cannot be mended from here
+    ("other stores answer", "printf '[Store]\nType=vault\n[Server]\nAddress=https://127.0.0.1:9\n[Login]\nMethod=token\nTokenFile=/t\n' "
+     ">/etc/keybearer/stores/prod.conf; chgrp keybearer-vault /etc/keybearer/stores/prod.conf; "
+     "chmod 0640 /etc/keybearer/stores/prod.conf; systemctl restart keybearerd",
+     "rm /etc/keybearer/stores/prod.conf; systemctl disable -q --now keybearer-store-vault@prod.socket "
+     "keybearer-store-vault@prod.service; systemctl restart keybearerd"),
     # another host's key, or a new one, in the place of this host's
     ("keybearerd has this host's key", f"rm {KEY}; systemd-creds setup"),
     ("what stores gave to keep can be opened", f"{STOP} rm {KEY}; systemd-creds setup {START}; sleep 1"),

@@ -111,6 +111,7 @@ static void each_method_has_what_it_needs(void **state)
 {
         static const char *const good[] = {
                 "[Login]\nMethod=jwt\nJwtFile=/run/jwt\n",
+                "[Login]\nMethod=approle\nRoleIdFile=/r\n",
                 "[Login]\nMethod=kubernetes\nRole=web\n",
                 "[Login]\nMethod=token\nTokenFile=/run/token\n",
                 "ClientCertificate=/etc/c.pem\nClientKey=/etc/k.pem\n[Login]\nMethod=cert\n",
@@ -216,13 +217,11 @@ static const struct {
         {APPROLE, "Role=a/b\n",
          "bad.conf:9: Role= is one name, without '/'; the path to its method goes into Mount="},
         {SERVER, "[Login]\nMethod=approle\n",
-         "bad.conf:6: Method=approle needs RoleIdFile=; add it to [Login]\n"
-         "bad.conf:6: Method=approle needs SecretIdFile= or SecretIdCredential=; add one of them to "
-         "[Login]"},
+         "bad.conf:6: Method=approle needs RoleIdFile=; add it to [Login]"},
+        {SERVER, "[Login]\nMethod=approle\nRoleIdFile=/r\nRole=web\nSecretIdWrapped=yes\n",
+         "bad.conf:9: SecretIdWrapped=yes has nothing to unwrap; add SecretIdFile= or SecretIdCredential="},
         {SERVER, "[Login]\nMethod=approle\nRoleIdFile=/r\nSecretIdCredential=c\nRemoveSecretIdFile=yes\n",
-         "bad.conf:9: RemoveSecretIdFile=yes has no file to remove while SecretIdCredential= is given; "
-         "remove the "
-         "line"},
+         "bad.conf:9: RemoveSecretIdFile=yes has no file to remove; add SecretIdFile=, or remove the line"},
         {SERVER, "[Login]\nMethod=jwt\n", "bad.conf:6: Method=jwt needs JwtFile=; add it to [Login]"},
         {SERVER, "[Login]\nMethod=kubernetes\n",
          "bad.conf:6: Method=kubernetes needs Role=; add it to [Login]"},

@@ -9,7 +9,7 @@
 #include "helper/store/local/service.h"
 #include "helper/store/store.h"
 
-static int start(sd_event *event, void **ret_context)
+static int start(sd_event *event, void *userdata, void **ret_context)
 {
         const char *folder = secure_getenv("STATE_DIRECTORY");
         struct kb_service *s;

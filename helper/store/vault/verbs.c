@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The verbs of a store: so far it greets, and says how it is. */
+#include <string.h>
+
+#include "common/clock.h"
+#include "helper/store/vault/vault.h"
+
+static void hello(struct kb_request *request, void *context)
+{
+        struct kb_vault *v = context;
+        struct kb_hello_request q;
+
+        if (kb_hello_request_get(kb_request_body(request), &q) < 0) {
+                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of hello make no sense");
+                return;
+        }
+        kb_vault_retry(v, kb_now_monotonic());
+        kb_request_reply(request, hello, .kind = "vault", .version = PACKAGE_VERSION,
+                         .refusal = v->problem.error, .problem = v->problem.text);
+}
+
+/* What needs a login. "unsupported" would be an end to a revocation, which still has to be done. */
+static void refuse(struct kb_request *request, void *context)
+{
+        struct kb_vault *v = context;
+
+        kb_vault_retry(v, kb_now_monotonic());
+        kb_request_fail(request, v->problem.error, "%s", v->problem.text);
+}
+
+static void cannot(struct kb_request *request, void *context)
+{
+        kb_request_fail(request, KB_E_UNSUPPORTED, "a store of type vault cannot do that yet");
+}
+
+static void status(struct kb_request *request, void *context)
+{
+        _cleanup_list_ struct kb_list_builder facts = kb_list_builder_init(16384);
+        struct kb_vault *v = context;
+
+        kb_vault_retry(v, kb_now_monotonic());
+        kb_vault_facts(v, &facts);
+        kb_request_reply(request, store_status, .facts = kb_list_built(&facts));
+}
+
+/* `keybearer store status`: the same facts as a row. */
+static void admin(struct kb_request *request, void *context)
+{
+        _cleanup_list_ struct kb_list_builder rows = kb_list_builder_init(32768),
+                                              row = kb_list_builder_init(16384);
+        _cleanup_writer_ struct kb_writer w = kb_writer_init(32768);
+        struct kb_vault *v = context;
+        struct kb_store_admin_request q;
+
+        if (kb_store_admin_request_get(kb_request_body(request), &q) < 0) {
+                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of store_admin make no sense");
+                return;
+        }
+        if (strcmp(q.object, "store") != 0 || strcmp(q.action, "status") != 0) {
+                kb_request_fail(
+                        request, KB_E_UNSUPPORTED,
+                        "a store of type vault has no `%s %s`: its servers have commands of their own",
+                        q.object, q.action);
+                return;
+        }
+        kb_vault_retry(v, kb_now_monotonic());
+        kb_vault_facts(v, &row);
+        kb_write_list(&w, kb_list_built(&row), UINT32_MAX - 1);
+        kb_list_add(&rows, KB_SPAN(w.data, w.size));
+        kb_request_reply(request, store_admin, .rows = kb_list_built(&rows));
+}
+
+const struct kb_dispatch kb_vault_dispatch[] = {
+        {KB_VERB_hello, hello},
+        {KB_VERB_store_authenticate, cannot},
+        {KB_VERB_store_continue, cannot},
+        {KB_VERB_change_secret, cannot},
+        {KB_VERB_directory, cannot},
+        {KB_VERB_fetch, refuse},
+        {KB_VERB_renew, refuse},
+        {KB_VERB_revoke, refuse},
+        {KB_VERB_crl, cannot},
+        {KB_VERB_store_status, status},
+        {KB_VERB_store_admin, admin},
+};
+const size_t kb_vault_dispatch_size = KB_ARRAY_SIZE(kb_vault_dispatch);

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A store of type vault as a process, over its wire: what it says of itself while it gives nothing out. */
+#include "tests/unit/program.h"
+
+#include "helper/store/vault/vault.h"
+
+#define GOOD                                                                                                \
+        "[Store]\nType=vault\n[Server]\nAddress=https://127.0.0.1:9\n[Login]\nMethod=token\nTokenFile=/t\n"
+
+static struct program p;
+static struct kb_vault_identity identity = {.name = "prod"};
+
+static void write_settings(const char *text)
+{
+        const char *path = in_folder("prod.conf");
+        FILE *f = fopen(path, "w");
+
+        assert_non_null(f);
+        fputs(text, f);
+        fclose(f);
+        assert_ok(chmod(path, 0640));
+}
+
+/* As systemd would: the listening socket is descriptor 3. */
+static void begin(void)
+{
+        char pid[16];
+        int fd;
+
+        identity.folder = test_folder;
+        identity.trust =
+                (struct kb_config_trust){.owner = getuid(), .reader = KB_VAULT_USER, .reader_gid = getgid()};
+        program_folders(&p);
+        program_listen(&p, &fd);
+        p.pid = fork();
+        if (p.pid > 0) {
+                close(fd);
+                return;
+        }
+        snprintf(pid, sizeof(pid), "%d", (int)getpid());
+        setenv("LISTEN_PID", pid, 1);
+        setenv("LISTEN_FDS", "1", 1);
+        setenv("LISTEN_FDNAMES", "store", 1);
+        if (fd != 3) {
+                dup2(fd, 3);
+                close(fd);
+        }
+        exit(kb_vault_main(&identity));
+}
+
+static int stop(void **state)
+{
+        assert_int_equal(program_stop(&p, SIGTERM), 0);
+        unlink(in_folder("prod.conf"));
+        return 0;
+}
+
+/* What it refuses everything with, as it tells the broker. */
+static void greeting_says(const char *expected)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_hello);
+        struct kb_hello_reply reply;
+
+        kb_hello_request_put(&call.request, &(struct kb_hello_request){.broker = "1"});
+        assert_int_equal(program_ask(&p, &call), KB_E_OK);
+        assert_ok(kb_hello_reply_get(call.reply.body, &reply));
+        assert_string_equal(reply.kind, "vault");
+        assert_string_equal(reply.version, PACKAGE_VERSION);
+        assert_int_equal(reply.refusal, KB_E_UNREACHABLE);
+        if (!strstr(reply.problem, expected))
+                fail_msg("\"%s\" is not in: %s", expected, reply.problem);
+        assert_int_equal(reply.keep.size, 0);
+}
+
+static void without_its_file_it_says_so_until_there_is_one(void **state)
+{
+        begin();
+        greeting_says("prod.conf: is not there; write it, see stores.conf(5)");
+        write_settings(GOOD);
+        usleep(1100 * 1000); /* once a second, and no more */
+        greeting_says("store prod has not logged in to https://127.0.0.1:9");
+}
+
+static void a_mistake_is_named_until_it_is_mended(void **state)
+{
+        write_settings("[Store]\nType=vault\n[Server]\nAddress=http://bao\n");
+        begin();
+        greeting_says("prod.conf:4: Address=http://bao \"http://bao\" is plain http to another host");
+        greeting_says("there is more: keybearer config check");
+        write_settings("[Store]\nType=consul\n" GOOD);
+        usleep(1100 * 1000);
+        greeting_says("prod.conf:2: Type=consul is none of vault");
+        write_settings(GOOD);
+        usleep(1100 * 1000);
+        greeting_says("store prod has not logged in");
+        write_settings("nonsense\n"); /* only a restart takes a change of what was good */
+        usleep(1100 * 1000);
+        greeting_says("store prod has not logged in");
+}
+
+static void its_status_has_the_state_the_problem_and_the_servers(void **state)
+{
+        _cleanup_call_ struct kb_call plain = kb_call_init(KB_VERB_store_status), call = {};
+        struct kb_store_status_reply reply;
+        struct kb_list row;
+
+        write_settings(GOOD "[Server]\nAddress=https://second:8200\n");
+        begin();
+        assert_int_equal(admin_ask(&p, &call, &row, "store", "status", "", NULL), KB_E_OK);
+        assert_string_equal(pair_of(row, "state"), "not logged in");
+        assert_non_null(strstr(pair_of(row, "problem"), "has not logged in"));
+        assert_string_equal(pair_of(row, "https://second:8200"), "not asked yet");
+        assert_int_equal(program_ask(&p, &plain), KB_E_OK);
+        assert_ok(kb_store_status_reply_get(plain.reply.body, &reply));
+        assert_string_equal(pair_of(reply.facts, "version"), PACKAGE_VERSION);
+}
+
+static void what_needs_a_login_is_unreachable_and_what_is_not_there_unsupported(void **state)
+{
+        static const struct {
+                uint32_t verb;
+                enum kb_error expected;
+        } rows[] = {
+                {KB_VERB_fetch, KB_E_UNREACHABLE},         {KB_VERB_renew, KB_E_UNREACHABLE},
+                {KB_VERB_revoke, KB_E_UNREACHABLE}, /* "unsupported" would be the end of it */
+                {KB_VERB_directory, KB_E_UNSUPPORTED},     {KB_VERB_store_authenticate, KB_E_UNSUPPORTED},
+                {KB_VERB_change_secret, KB_E_UNSUPPORTED}, {KB_VERB_crl, KB_E_UNSUPPORTED},
+        };
+
+        write_settings(GOOD);
+        begin();
+        for (size_t i = 0; i < KB_ARRAY_SIZE(rows); i++) {
+                _cleanup_call_ struct kb_call call = kb_call_init(rows[i].verb);
+
+                switch (rows[i].verb) {
+                case KB_VERB_fetch:
+                        kb_fetch_request_put(&call.request, &(struct kb_fetch_request){.path = "kv/a"});
+                        break;
+                case KB_VERB_renew:
+                        kb_renew_request_put(&call.request, &(struct kb_renew_request){.lease = "a"});
+                        break;
+                case KB_VERB_revoke:
+                        kb_revoke_request_put(&call.request, &(struct kb_revoke_request){.lease = "a"});
+                        break;
+                case KB_VERB_directory:
+                        kb_directory_request_put(&call.request, &(struct kb_directory_request){.have = 0});
+                        break;
+                case KB_VERB_store_authenticate:
+                        kb_store_authenticate_request_put(
+                                &call.request, &(struct kb_store_authenticate_request){.user = "ana"});
+                        break;
+                case KB_VERB_change_secret:
+                        kb_change_secret_request_put(&call.request,
+                                                     &(struct kb_change_secret_request){.user = "ana"});
+                        break;
+                default:
+                        kb_crl_request_put(&call.request, &(struct kb_crl_request){.name = "a"});
+                }
+                assert_int_equal(program_ask(&p, &call), rows[i].expected);
+        }
+        assert_admin(&p, KB_E_UNSUPPORTED, "secret", "list", "");
+        assert_admin(&p, KB_E_UNSUPPORTED, "store", "accept", "");
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_teardown(without_its_file_it_says_so_until_there_is_one, stop),
+                cmocka_unit_test_teardown(a_mistake_is_named_until_it_is_mended, stop),
+                cmocka_unit_test_teardown(its_status_has_the_state_the_problem_and_the_servers, stop),
+                cmocka_unit_test_teardown(
+                        what_needs_a_login_is_unreachable_and_what_is_not_there_unsupported, stop),
+        };
+
+        return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
+}

@@ -441,8 +441,10 @@ void kb_request_when_sent(struct kb_request *q, kb_handler then, void *context)
 {
         q->then = then;
         q->then_context = context;
-        if (q->abandoned)
-                set_timer(q, 1); /* its end hangs up once more, and tells */
-        else
+        if (q->abandoned) {
+                /* the timer's end hangs up once more, and tells; one that is long over comes at once */
+                sd_event_source_set_time(q->timer, 0);
+                sd_event_source_set_enabled(q->timer, SD_EVENT_ONESHOT);
+        } else
                 sd_event_source_set_io_events(q->io, EPOLLOUT);
 }

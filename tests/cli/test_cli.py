@@ -260,7 +260,7 @@ class Ends(Cli):
 class Results(Cli):
     NOW = int(time.time()) * 1_000_000
     GRANT = {"id": 7, "consumer": "orders.service", "instance": "ab", "credential": "db", "store": "local",
-             "state": "issued", "lease": "f00", "issued": NOW - 90_000_000, "expires": NOW + 3_605_000_000,
+             "state": "issued", "lease": "f00", "issued": NOW - 9_000_000_000, "expires": NOW + 12_600_000_000,
              "renews": (1 << 64) - 1, "renewals": 2, "problem": "bad\x1b[2Jnews"}
 
     def test_grants_come_as_an_aligned_table(self) -> None:
@@ -268,8 +268,8 @@ class Results(Cli):
         head, row = self.good("grant", "list").splitlines()
         self.assertEqual(head.split()[:5], ["ID", "CONSUMER", "CREDENTIAL", "STORE", "STATE"])
         self.assertEqual(head.index("CREDENTIAL"), row.index("db "))
-        self.assertIn("1min 3", row)  # ...0 s ago, or a second later
-        self.assertIn("in 1h", row)
+        self.assertIn("  2h 3", row)  # ...0min ago, or later
+        self.assertIn("  in 3h ", row)
         self.assertIn("never", row)
         self.assertIn("bad?[2Jnews", row)
 

@@ -12,6 +12,7 @@ All but the last have our package installed and `keybearer setup` done.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,9 +24,32 @@ from virtual import VirtualMachine
 MACHINES = ("machine", "own_machine", "fresh_machine", "bare_machine")
 LONG = bool(os.environ.get("KEYBEARER_TEST_LONG"))
 
+# What files take, in seconds: only how even the parts of --part are depends on it. A test of any other takes this:
+SECONDS_OF_A_TEST = 4
+SECONDS = {
+    "test_credential": 50,
+    "test_crash": 80,
+    "test_crash_login": 45,
+    "test_demo": 30,
+    "test_doctor": 100,
+    "test_install": 200,
+    "test_log": 75,
+    "test_login": 90,
+    "test_people": 80,
+}
+
+
+def part(text: str) -> tuple[int, int]:
+    """What --part says: which, of how many."""
+    which, number = (int(word) for word in text.split("/"))
+    if not 1 <= which <= number:
+        raise ValueError(text)
+    return which, number
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--release", action="append", choices=RELEASES, help="a release of Debian (default: all)")
+    parser.addoption("--part", type=part, default=(1, 1), metavar="N/M", help="the Nth of M parts, whole files each")
     parser.addoption("--vm", action="store_true", help="the tests marked core, under Debian's own kernel")
 
 
@@ -42,6 +66,16 @@ def is_meant(item: pytest.Item, vm: bool) -> bool:
     return bool(own_kernel or item.get_closest_marker("core")) if vm else not own_kernel
 
 
+def files_of_part(items: list[pytest.Item], which: int, number: int) -> set[Path]:
+    """Whole files, since their tests share machines: the longest first, each to the part that has the least to do."""
+    tests = Counter(item.path for item in items)
+    seconds = {path: SECONDS.get(path.stem, n * SECONDS_OF_A_TEST) for path, n in tests.items()}
+    parts: list[list[Path]] = [[] for _ in range(number)]
+    for path in sorted(seconds, key=lambda path: (-seconds[path], path)):
+        min(parts, key=lambda paths: sum(seconds[path] for path in paths)).append(path)
+    return set(parts[which - 1])
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skips what takes long unless it was asked for; a virtual machine is slow, so it gets the core only.
@@ -51,6 +85,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     items.sort(key=lambda item: (RELEASES.index(item.callspec.params["release"]), item.path, item.location[1] or 0))  # type: ignore[attr-defined]
     meant = [item for item in items if is_meant(item, config.getoption("--vm"))]
+    files = files_of_part(meant, *config.getoption("--part"))
+    meant = [item for item in meant if item.path in files]
     config.hook.pytest_deselected(items=[item for item in items if item not in meant])
     items[:] = meant
     for item in items:

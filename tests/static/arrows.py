@@ -11,6 +11,9 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 TREES = ("common", "cli", "directory", "docs", "helper", "nss_module", "pam_module", "tests")
 
+# Libraries that read what comes from a network, and the folders that may.
+LIBRARIES = {"curl": {"helper/store/vault"}, "json-c": {"helper/store/vault", "cli"}}
+
 
 def expand(text: str) -> list[str]:
     """helper/{a,b} is helper/a and helper/b."""
@@ -60,6 +63,11 @@ def main() -> int:
     for file in files:
         path = str(file.relative_to(TOP))
         for number, line in enumerate(file.read_text().splitlines(), 1):
+            library = re.match(r"\s*#\s*include <([^/>]+)/", line)
+            folder = str(Path(path).parent)
+            if library and not path.startswith("tests/") and folder not in LIBRARIES.get(library[1], {folder}):
+                print(f"{path}:{number}: {library[1]} is not for this folder")
+                wrong += 1
             include = re.match(r'\s*#\s*include "([^"]+)"', line)
             if include is None or "/" not in include[1]:
                 continue

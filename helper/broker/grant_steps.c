@@ -275,6 +275,13 @@ int kb_step_take_fields(struct kb_step *s, struct kb_fields_problem *problem)
         return kb_fields_new(s->reply.fields, map, n, &s->fields, problem);
 }
 
+/* One that was started anew cannot answer before it is greeted: so as not to wait for the next minute. */
+static void greet_if_away(const struct kb_held *held, enum kb_error error)
+{
+        if (error == KB_E_UNREACHABLE)
+                kb_stores_greet_again(held->broker->stores, held->grant.store);
+}
+
 /* A first fetch that fails is a refusal, which whoever asked writes down; later ones are failed rotations.
  */
 static void fetch_failed(struct kb_step *s, enum kb_error error, const char *why)
@@ -282,6 +289,7 @@ static void fetch_failed(struct kb_step *s, enum kb_error error, const char *why
         struct kb_held *held = s->held;
         const struct kb_lease *newest = kb_grant_newest(&held->grant);
 
+        greet_if_away(held, error);
         if (!newest && kb_stale_use(held, definition_of(s), error, &s->frame, &s->reply)) {
                 struct kb_fields_problem problem;
 
@@ -445,6 +453,7 @@ static void on_renewed(const struct kb_store_answer *answer, void *userdata)
         enum kb_error error = answer->error;
 
         s->call = NULL;
+        greet_if_away(held, error);
         if (error == KB_E_OK && kb_renew_reply_get(answer->fields, &reply) < 0)
                 error = KB_E_INTERNAL;
         if (error != KB_E_OK)
@@ -515,6 +524,7 @@ static void on_revoked(const struct kb_store_answer *answer, void *userdata)
         const struct kb_lease *lease = kb_grant_lease(&held->grant, s->is.lease);
 
         s->call = NULL;
+        greet_if_away(held, answer->error);
         kb_crashpoint("revoked");
         if (answer->error == KB_E_OK || kb_lease_error_is_gone(answer->error)) {
                 kb_broker_note(held->broker, kb_step_event(held, KB_EVENT_GRANT_REVOKED, lease));

@@ -27,7 +27,8 @@ struct store {
         char kind[33];
         char problem[256];
         bool up;
-        bool asked; /* at least once, so that the first answer is news either way */
+        bool asked;       /* at least once, so that the first answer is news either way */
+        uint64_t greeted; /* last, CLOCK_MONOTONIC */
         sd_event_source *timer;
         struct kb_store_call *call;
         struct kb_writer keep; /* as it is on disk, or is about to be */
@@ -155,6 +156,7 @@ static void greet(struct store *s)
         struct kb_broker *broker = s->owner->broker;
         int r = s->keep_known ? 0 : keep_read(s, &s->keep);
 
+        s->greeted = kb_now_monotonic();
         if (r >= 0)
                 r = kb_writer_end(&s->keep);
         s->keep_known = r >= 0;
@@ -207,13 +209,20 @@ static void store_free(struct store *s)
         free(s);
 }
 
+static struct store *find(struct kb_stores *stores, const char *name)
+{
+        for (struct store *s = stores->stores; s; s = s->next)
+                if (strcmp(s->name, name) == 0)
+                        return s;
+        return NULL;
+}
+
 static void use(struct kb_stores *stores, const char *name)
 {
-        struct store *s;
+        struct store *s = find(stores, name);
 
-        for (s = stores->stores; s; s = s->next)
-                if (strcmp(s->name, name) == 0)
-                        return;
+        if (s)
+                return;
         s = calloc(1, sizeof(*s));
         if (!s ||
             sd_event_add_time(stores->broker->event, &s->timer, CLOCK_MONOTONIC, 0, 0, on_timer, s) < 0) {
@@ -229,21 +238,24 @@ static void use(struct kb_stores *stores, const char *name)
         schedule(s, 0);
 }
 
-static void greet_in(struct kb_stores *stores, const char *store, uint64_t usec)
-{
-        for (struct store *s = stores->stores; s; s = s->next)
-                if (strcmp(s->name, store) == 0 && !s->call)
-                        schedule(s, usec);
-}
-
 void kb_stores_greet(struct kb_stores *stores, const char *store)
 {
-        greet_in(stores, store, 0);
+        struct store *s = find(stores, store);
+
+        if (s && !s->call)
+                schedule(s, 0);
 }
 
+/* Never put off by being asked for again: it is the last greeting that counts. */
 void kb_stores_greet_again(struct kb_stores *stores, const char *store)
 {
-        greet_in(stores, store, RETRY_USEC);
+        struct store *s = find(stores, store);
+        uint64_t now = kb_now_monotonic(), next;
+
+        if (!s || s->call)
+                return;
+        next = kb_time_add(s->greeted, RETRY_USEC);
+        schedule(s, next > now ? next - now : 0);
 }
 
 /* Those that an administrator has written a file for: so it shows how one is before anything comes from it.

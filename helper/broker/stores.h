@@ -20,7 +20,10 @@ KB_DEFINE_CLEANUP(struct kb_stores, kb_stores_free);
  * revoked; or it was opened, sealed, or another was put in its place. */
 void kb_stores_greet(struct kb_stores *s, const char *store);
 
-/* Greets it again in a few seconds: it went away in the middle of what it was asked after a greeting. */
+/*
+ * It did not answer, or could not yet: greets it again, but not within a few seconds of the last greeting.
+ * One that has been started anew knows nothing of what it had kept before somebody says it.
+ */
 void kb_stores_greet_again(struct kb_stores *s, const char *store);
 
 /* The configuration has changed: there may be others now. */

@@ -77,6 +77,25 @@ static void an_answer_without_sense_is_an_error_of_the_store(void **state)
         end_everything();
 }
 
+/* What it was greeted with before, it may have lost: it has been started anew. */
+static void a_store_that_cannot_answer_is_greeted_again(void **state)
+{
+        static const struct {
+                enum kb_error error;
+                unsigned greetings;
+        } rows[] = {{KB_E_UNREACHABLE, 1}, {KB_E_SEALED, 0}, {KB_E_THROTTLED, 0}, {KB_E_DENIED, 0}};
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(rows); i++) {
+                struct asked asked;
+
+                world_greetings = 0;
+                world_ask(&asked, "web-tls");
+                world_fail(rows[i].error, "no");
+                assert_int_equal(world_greetings, rows[i].greetings);
+                end_everything();
+        }
+}
+
 static void without_a_record_there_is_no_access(void **state)
 {
         static const struct world_faults faults[] = {{.log = -ENOBUFS}, {.commit = -ENOSPC}};
@@ -463,6 +482,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(a_first_answer_that_is_of_no_use_refuses_and_goes_back),
                 TEST(an_answer_without_sense_is_an_error_of_the_store),
+                TEST(a_store_that_cannot_answer_is_greeted_again),
                 TEST(without_a_record_there_is_no_access),
                 TEST(where_no_record_is_required_it_is_let_out_all_the_same),
                 TEST(whose_folder_cannot_be_written_does_not_start),

@@ -20,6 +20,7 @@
 struct kb_broker broker;
 struct world_faults world_faults;
 bool world_renewable;
+unsigned world_greetings;
 const char *world_unit = UNIT;
 uid_t world_uid;
 gid_t world_gid;
@@ -505,6 +506,7 @@ void kb_stores_greet(struct kb_stores *s, const char *store)
 
 void kb_stores_greet_again(struct kb_stores *s, const char *store)
 {
+        world_greetings++;
 }
 
 /* --- PID 1 --- */
@@ -665,6 +667,7 @@ void world_begin(void)
         world.trace[0] = '\0';
         world_faults = (struct world_faults){0};
         world_renewable = false;
+        world_greetings = 0;
         world_unit = UNIT;
         world_uid = geteuid();
         world_gid = getegid();

@@ -31,8 +31,9 @@ extern struct world_faults {
 
 extern uid_t world_uid; /* whom it runs as; ours */
 extern gid_t world_gid;
-extern const char *world_unit; /* who asks, and whose grants and folder are looked at; UNIT */
-extern bool world_renewable;   /* whether leases are, from now on */
+extern const char *world_unit;   /* who asks, and whose grants and folder are looked at; UNIT */
+extern bool world_renewable;     /* whether leases are, from now on */
+extern unsigned world_greetings; /* that were asked for, since a store was away */
 
 /* Of a group of tests: the folder that stands for /run/keybearer/units. */
 int world_make(void **state);

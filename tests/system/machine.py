@@ -178,9 +178,11 @@ class Run:
                     remove_cgroup(left.name)
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def machine(self, *lower: Path, boot: bool = True, kind: type[Machine] | None = None) -> Machine:
-        """A new machine on an overlay over these folders, the uppermost first."""
+    def machine(self, *lower: Path, boot: bool = True, kind: type[Machine] | None = None,
+                plug: Path | None = None) -> Machine:
+        """A new machine on an overlay over these folders, the uppermost first; `plug` is of Network.plug()."""
         machine = (kind or Machine)(self, len(self._machines), lower)
+        machine.plug = plug
         self._machines.append(machine)
         if boot:
             machine.start()
@@ -215,6 +217,7 @@ class Machine:
         self.console = self.folder / "console.log"
         self.boot_seconds = 0.0
         self.leader = 0
+        self.plug: Path | None = None  # where it is in a network
         self._process: subprocess.Popen[bytes] | None = None
         work = self.folder / "work"
         for folder in (self.root, self.upper / "etc", work):
@@ -237,7 +240,8 @@ class Machine:
             self._process = subprocess.Popen(
                 ["sh", "-c", IN_CGROUP, str(cgroup)]
                 + ["setpriv", "--pdeathsig", "KILL", "systemd-nspawn", "--quiet", "--boot", f"--machine={self.name}"]
-                + ["--register=no", "--keep-unit", "--private-network", "--notify-ready=yes", "--console=pipe"]
+                + ["--register=no", "--keep-unit", "--notify-ready=yes", "--console=pipe"]
+                + self._network_options()
                 + ["--timezone=off", "--resolv-conf=off", "--link-journal=no", f"--directory={self.root}"]
                 + [f"--setenv={key}={value}" for key, value in environment.items()],
                 stdin=subprocess.DEVNULL,
@@ -249,6 +253,12 @@ class Machine:
         (cgroup / "payload/outside").mkdir(exist_ok=True)
         self.boot_seconds = time.monotonic() - began
         self.check_inside()
+
+    def _network_options(self) -> list[str]:
+        """A network of its own with nobody in it, or the place that it was given in one."""
+        if not self.plug:
+            return ["--private-network"]
+        return [f"--network-namespace-path={self.plug}", "--capability=CAP_NET_ADMIN"]
 
     def check_inside(self) -> None:
         """Before anything is written: are we really inside, and not on the builder?"""

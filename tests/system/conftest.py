@@ -7,6 +7,10 @@
     bare_machine   the same without our package, which lies in /root
 
 All but the last have our package installed and `keybearer setup` done.
+
+    servers        the machine for the store's servers, with nothing running in it yet; the same for all releases
+    postgres, slapd, openbao    one that runs there; openbao is a single node
+    three          an OpenBao of three nodes, for one test module
 """
 
 from __future__ import annotations
@@ -18,7 +22,11 @@ from pathlib import Path
 
 import pytest
 from machine import RELEASES, Machine, Run, tree
+from network import Network
+from openbao import OpenBao, Servers
 from package import copy_packages, install
+from postgres import Postgres
+from slapd import Slapd
 from virtual import VirtualMachine
 
 MACHINES = ("machine", "own_machine", "fresh_machine", "bare_machine")
@@ -161,3 +169,44 @@ def bare_machine(run: Run, release: str, base: Path, kind: type[Machine]) -> Ite
     with run.machine(base, kind=kind) as it:
         copy_packages(it, release)
         yield it
+
+
+@pytest.fixture(scope="session")
+def network(run: Run, release: str) -> Iterator[Network]:
+    """The network in which hosts reach the servers."""
+    with Network(run.folder / "network") as it:
+        yield it
+
+
+@pytest.fixture(scope="session")
+def servers(run: Run, network: Network) -> Iterator[Servers]:
+    """The machine for the store's servers."""
+    it = Servers.boot(run, network)
+    with it.machine:
+        yield it
+
+
+@pytest.fixture(scope="session")
+def postgres(servers: Servers) -> Postgres:
+    """A database that runs."""
+    return Postgres(servers).start()
+
+
+@pytest.fixture(scope="session")
+def slapd(servers: Servers) -> Slapd:
+    """A directory service that runs, with nobody in it."""
+    return Slapd(servers).start()
+
+
+@pytest.fixture(scope="session")
+def openbao(servers: Servers) -> OpenBao:
+    """An OpenBao of one node, which tests share: each takes mounts of its own."""
+    return OpenBao(servers, "one").start()
+
+
+@pytest.fixture(scope="module")
+def three(servers: Servers) -> Iterator[OpenBao]:
+    """An OpenBao of three nodes."""
+    it = OpenBao(servers, "three").start()
+    yield it
+    it.remove()

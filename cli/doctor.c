@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/facts.h"
 #include "cli/output.h"
 #include "common/client.h"
 #include "common/clock.h"
@@ -71,8 +70,7 @@ static const struct doctor_check checks[] = {
         {"keybearerd has this host's key", "keybearerd.service", doctor_key_is_newer,
          "systemd-creds setup && systemctl restart %s"},
         {"the store answers", "local", doctor_store_is_out, "systemctl restart keybearer-store-%s.service"},
-        {"other stores answer", CLI_FACT_STORE, doctor_other_store_is_out,
-         "keybearer store status --store=%s",
+        {"other stores answer", "", doctor_other_store_is_out, "keybearer store status --store=%s",
          "Mend what it says, in the store's file or at its servers: it is tried again by itself. A store "
          "that is "
          "not wanted goes with its file, once no credential names it."},

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/doctor.h"
+#include "cli/facts.h"
 #include "cli/root_key.h"
 #include "cli/spawn.h"
 #include "common/client.h"
@@ -153,15 +154,16 @@ char *doctor_kept_is_lost(const struct doctor *d, const struct doctor_check *che
 {
         struct kb_list facts = d->facts;
         struct kb_span value;
-        const char *name;
+        const char *name, *store;
 
         while (d->answers && kb_list_next_pair(&facts, &name, &value)) {
                 _cleanup_free_ char *kept = NULL, *path = NULL, *newer = NULL;
 
-                if (strncmp(name, "store.", 6) != 0)
+                store = cli_fact_store(name);
+                if (!store)
                         continue;
-                kept = cli_format("keep.%s", name + 6);
-                path = cli_format("%s/%s", check->about, name + 6);
+                kept = cli_format("keep.%s", store);
+                path = cli_format("%s/%s", check->about, store);
                 if (opens(kept, path))
                         continue;
                 newer = doctor_key_is_newer(d, check, cure);
@@ -222,7 +224,7 @@ char *doctor_store_is_out(const struct doctor *d, const struct doctor_check *che
         return cli_format("the store %s: %s", check->about, r < 0 ? strerror(-r) : call.text);
 }
 
-/* The first beside the local one that gives nothing out. about: what the name of such a fact begins with. */
+/* The first beside the local one that gives nothing out. */
 char *doctor_other_store_is_out(const struct doctor *d, const struct doctor_check *check,
                                 struct doctor_cure *cure)
 {
@@ -231,11 +233,10 @@ char *doctor_other_store_is_out(const struct doctor *d, const struct doctor_chec
         const char *name;
 
         while (d->answers && kb_list_next_pair(&facts, &name, &value)) {
-                const char *state = (const char *)value.data, *store = name + strlen(check->about);
+                const char *state = (const char *)value.data, *store = cli_fact_store(name);
                 _cleanup_free_ char *unit = NULL;
 
-                if (strncmp(name, check->about, strlen(check->about)) != 0 ||
-                    strcmp(store, KB_STORE_LOCAL) == 0 || strcmp(state, "up") == 0 ||
+                if (!store || strcmp(store, KB_STORE_LOCAL) == 0 || strcmp(state, "up") == 0 ||
                     strcmp(state, "not asked yet") == 0)
                         continue;
                 unit = cli_format("keybearer-store-vault@%s.socket", store);

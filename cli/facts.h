@@ -9,10 +9,11 @@
 #include "cli/cli.h"
 #include "common/client.h"
 
-#define CLI_FACT_STORE "store." /* how facts about stores begin; the store's name follows */
-
 /* *ret points into call, which the caller releases in any case. 0, or an exit status. */
 int cli_get_facts(const struct cli *cli, struct kb_call *call, struct kb_list *ret);
+
+/* The store that a fact of this name is about ("store.NAME"), points into it; NULL: about none. */
+const char *cli_fact_store(const char *name);
 
 /* Digits, and no more of them than 64 bits may have. */
 bool cli_is_number(const char *text);

@@ -84,14 +84,14 @@ int cli_run_metrics(struct cli *cli)
         struct kb_list facts;
         struct kb_span value;
         bool first_store = true;
-        const char *name;
+        const char *name, *store;
         int r = cli_get_facts(cli, &call, &facts);
 
         if (r != 0)
                 return r;
         while (kb_list_next_pair(&facts, &name, &value))
-                if (strncmp(name, CLI_FACT_STORE, strlen(CLI_FACT_STORE)) == 0) {
-                        print_store(name + strlen(CLI_FACT_STORE), (const char *)value.data, first_store);
+                if ((store = cli_fact_store(name))) {
+                        print_store(store, (const char *)value.data, first_store);
                         first_store = false;
                 } else if (strcmp(name, "version") == 0)
                         print_version((const char *)value.data);

@@ -30,6 +30,14 @@ int cli_get_facts(const struct cli *cli, struct kb_call *call, struct kb_list *r
         return 0;
 }
 
+const char *cli_fact_store(const char *name)
+{
+        static const char prefix[] = "store.";
+        size_t n = sizeof(prefix) - 1;
+
+        return strncmp(name, prefix, n) == 0 ? name + n : NULL;
+}
+
 bool cli_is_number(const char *text)
 {
         size_t n = strspn(text, "0123456789");
@@ -120,10 +128,18 @@ static bool is_open(const char *state)
         return strcmp(state, "up") == 0;
 }
 
+static void print_store(const char *store, const char *state)
+{
+        _cleanup_free_ char *text = cli_format("%s", is_open(state) ? "open" : state);
+
+        cli_make_printable(text);
+        printf(WIDTH "%s: %.*s\n", "store", store, (int)strcspn(text, ":"), text); /* what mends it: below */
+}
+
 static void print_lines(struct kb_list facts)
 {
         struct kb_span value;
-        const char *name, *state;
+        const char *name, *store;
 
         for (size_t i = 0; i < KB_ARRAY_SIZE(lines); i++) {
                 _cleanup_free_ char *text = lines[i].tell(facts);
@@ -131,15 +147,9 @@ static void print_lines(struct kb_list facts)
                 cli_make_printable(text);
                 printf(WIDTH "%s\n", lines[i].title, text);
         }
-        while (kb_list_next_pair(&facts, &name, &value)) {
-                _cleanup_free_ char *text = cli_format("%s", (const char *)value.data);
-
-                cli_make_printable(text);
-                state = is_open(text) ? "open" : text; /* what mends it stands below */
-                if (strncmp(name, CLI_FACT_STORE, strlen(CLI_FACT_STORE)) == 0)
-                        printf(WIDTH "%s: %.*s\n", "store", name + strlen(CLI_FACT_STORE),
-                               (int)strcspn(state, ":"), state);
-        }
+        while (kb_list_next_pair(&facts, &name, &value))
+                if ((store = cli_fact_store(name)))
+                        print_store(store, (const char *)value.data);
 }
 
 /* --- what needs somebody --- */
@@ -224,18 +234,17 @@ static void print_concerns(struct kb_list facts)
 {
         bool any = false;
         struct kb_span value;
-        const char *name, *text;
+        const char *name, *store, *text;
 
         for (size_t i = 0; i < KB_ARRAY_SIZE(concerns); i++)
                 if (kb_list_find_string(facts, concerns[i].fact, &text) && applies(&concerns[i], text))
                         print_concern(about(&concerns[i], text), concerns[i].command, &any);
         while (kb_list_next_pair(&facts, &name, &value)) {
                 text = (const char *)value.data;
-                if (strncmp(name, CLI_FACT_STORE, strlen(CLI_FACT_STORE)) == 0 && !is_open(text) &&
-                    strcmp(text, "not asked yet") != 0)
-                        print_concern(cli_format("the store %s gives nothing out: %s",
-                                                 name + strlen(CLI_FACT_STORE), text),
-                                      DOCTOR, &any);
+                store = cli_fact_store(name);
+                if (store && !is_open(text) && strcmp(text, "not asked yet") != 0)
+                        print_concern(cli_format("the store %s gives nothing out: %s", store, text), DOCTOR,
+                                      &any);
         }
 }
 

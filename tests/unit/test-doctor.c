@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "cli/doctor.h"
+#include "cli/facts.h"
 #include "cli/root_key.h"
 #include "directory/nss_file.h"
 #include "directory/nss_publish.h"
@@ -164,6 +165,21 @@ static void a_file_of_names_that_is_missing_or_damaged_is_found(void **state)
         }
 }
 
+/* --- facts --- */
+
+static void a_fact_about_a_store_names_it(void **state)
+{
+        static const struct {
+                const char *fact, *store;
+        } table[] = {
+                {"store.local", "local"}, {"store.a.b", "a.b"}, {"store", NULL},
+                {"stores.local", NULL},   {"version", NULL},    {"", NULL},
+        };
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(table); i++)
+                same(i, cli_fact_store(table[i].fact), table[i].store);
+}
+
 /* --- what opens the store --- */
 
 static void add_slot(struct kb_list_builder *rows, const char *kind)
@@ -234,6 +250,7 @@ int main(void)
                 cmocka_unit_test(the_switch_names_us_behind_files),
                 cmocka_unit_test(a_line_is_mended_without_moving_anybody_else),
                 cmocka_unit_test(a_file_of_names_that_is_missing_or_damaged_is_found),
+                cmocka_unit_test(a_fact_about_a_store_names_it),
                 cmocka_unit_test(a_store_that_people_open_misses_no_file),
                 cmocka_unit_test(a_store_that_people_open_is_not_restarted),
                 cmocka_unit_test(another_key_is_blamed_only_when_it_is_known),

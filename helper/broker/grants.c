@@ -506,6 +506,11 @@ static uint64_t clock_of(const struct kb_event *event, uint64_t now)
         return event->issued <= now || kb_clock_same(event->issued, now) ? kb_clock_offset() : 0;
 }
 
+static bool was_adopted(const struct kb_event *event)
+{
+        return event->state && strcmp(event->state, "adopted") == 0;
+}
+
 /*
  * What a lease was when its last record was written. One that is to take another's place is offered once the
  * consumer was told; one that was to be revoked still is.
@@ -516,7 +521,7 @@ static enum kb_lease_role role_of(const struct kb_event *event)
 
         if (strcmp(state, "revoking") == 0)
                 return KB_LEASE_RETIRED;
-        if (event->replaces == 0 || strcmp(state, "adopted") == 0)
+        if (event->replaces == 0 || was_adopted(event))
                 return KB_LEASE_CURRENT;
         return strcmp(state, "offered") == 0 ? KB_LEASE_OFFERED : KB_LEASE_UNTOLD;
 }
@@ -548,7 +553,7 @@ static int restore(struct kb_grants *grants, const struct kb_live_grant *live)
                 held->issued = e->issued;
                 kb_broker_request_id(held->request);
         }
-        r = kb_grant_restore(&held->grant, kb_now_boottime(), role_of(e), &answer, left);
+        r = kb_grant_restore(&held->grant, kb_now_boottime(), role_of(e), was_adopted(e), &answer, left);
         if (r >= 0) {
                 struct kb_lease *lease = kb_grant_lease(&held->grant, held->grant.last_number);
 

@@ -595,7 +595,7 @@ void kb_grant_rotate(struct kb_grant *g, uint64_t at)
         g->due = earlier(g->due, at);
 }
 
-int kb_grant_restore(struct kb_grant *g, uint64_t now, enum kb_lease_role role,
+int kb_grant_restore(struct kb_grant *g, uint64_t now, enum kb_lease_role role, bool adopted,
                      const struct kb_lease_answer *answer, uint64_t left)
 {
         struct kb_lease *lease, *before;
@@ -609,6 +609,7 @@ int kb_grant_restore(struct kb_grant *g, uint64_t now, enum kb_lease_role role,
         lease = add_lease(g, answer, now, left);
         lease->role = role;
         lease->noted = role == KB_LEASE_RETIRED;
+        g->rotations += adopted;
         if (role == KB_LEASE_RETIRED)
                 lease->due = now;
         else

@@ -112,7 +112,7 @@ struct kb_grant {
         uint64_t ask_until; /* how long the first fetch is tried */
         uint64_t adopt_by;
         uint32_t last_number;
-        unsigned rotations;
+        unsigned rotations; /* that were adopted; of those before us, no more than the last is counted */
         unsigned failures;
         enum kb_error problem; /* of the last fetch, offer or restart */
         bool issued;           /* has had a lease */
@@ -139,13 +139,13 @@ void kb_grant_done(struct kb_grant *g); /* wipes. It must be out of its queue */
 
 /*
  * Puts back a lease that the log knows of, after kb_grant_init(), in the order of their records: its role
- * then, and how much of its ttl is left in microseconds (ignored when it has no end). An offered one is
- * waited for as if it had been offered now. One that nobody was told of (KB_LEASE_UNTOLD) is replaced at
- * once, since its values are not at hand. Of two in one role the later counts, and the earlier one is
- * revoked: we died before we could. A retired one was noted. The lease has number last_number then. 0 or
- * -ENOMEM.
+ * then, and how much of its ttl is left in microseconds (ignored when it has no end). adopted: it took
+ * another one's place. An offered one is waited for as if it had been offered now. One that nobody was told
+ * of (KB_LEASE_UNTOLD) is replaced at once, since its values are not at hand. Of two in one role the later
+ * counts, and the earlier one is revoked: we died before we could. A retired one was noted. The lease has
+ * number last_number then. 0 or -ENOMEM.
  */
-int kb_grant_restore(struct kb_grant *g, uint64_t now, enum kb_lease_role role,
+int kb_grant_restore(struct kb_grant *g, uint64_t now, enum kb_lease_role role, bool adopted,
                      const struct kb_lease_answer *answer, uint64_t left) _must_check_;
 
 struct kb_grant_step kb_grant_next(const struct kb_grant *g, uint64_t now);

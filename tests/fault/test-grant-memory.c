@@ -87,7 +87,7 @@ static void a_restored_lease_is_there_or_it_is_said(void **state)
 
         assert_ok(kb_grant_init(&g, &who, &policy, 1, 0));
         countdown = 1;
-        assert_int_equal(kb_grant_restore(&g, 0, KB_LEASE_CURRENT, &answer, 60), -ENOMEM);
+        assert_int_equal(kb_grant_restore(&g, 0, KB_LEASE_CURRENT, false, &answer, 60), -ENOMEM);
         assert_null(g.leases);
 }
 

@@ -684,7 +684,7 @@ static void what_the_log_knew_goes_on_after_a_restart(void **state)
                 const struct kb_lease_answer known = {.id = "known", .ttl = HOUR};
                 _cleanup_grant_ struct kb_grant g = begun(&eager);
 
-                assert_ok(kb_grant_restore(&g, START, KB_LEASE_CURRENT, &known, table[i].left * SEC));
+                assert_ok(kb_grant_restore(&g, START, KB_LEASE_CURRENT, false, &known, table[i].left * SEC));
                 assert_within(kb_grant_next(&g, START).at - START, table[i].low * SEC, table[i].high * SEC);
                 assert_state(&g, KB_GRANT_ISSUED);
         }
@@ -696,9 +696,9 @@ static void a_restart_in_the_middle_of_a_rotation_forgets_neither_lease(void **s
         const struct kb_lease_answer gone = {.id = "gone"};
         _cleanup_grant_ struct kb_grant g = begun(&eager);
 
-        assert_ok(kb_grant_restore(&g, START, KB_LEASE_OFFERED, &new, 3000 * SEC));
-        assert_ok(kb_grant_restore(&g, START, KB_LEASE_CURRENT, &old, 1000 * SEC));
-        assert_ok(kb_grant_restore(&g, START, KB_LEASE_RETIRED, &gone, 0));
+        assert_ok(kb_grant_restore(&g, START, KB_LEASE_OFFERED, false, &new, 3000 * SEC));
+        assert_ok(kb_grant_restore(&g, START, KB_LEASE_CURRENT, false, &old, 1000 * SEC));
+        assert_ok(kb_grant_restore(&g, START, KB_LEASE_RETIRED, false, &gone, 0));
         assert_state(&g, KB_GRANT_OFFERED);
         kb_grant_on_revoked(&g, START, expect(&g, START, KB_GRANT_REVOKE), KB_E_OK);
         assert_true(expect_wait(&g, START) == START + eager.overlap_usec);
@@ -713,8 +713,8 @@ static void of_two_leases_in_one_role_the_later_counts(void **state)
         const struct kb_lease_answer old = {.id = "old", .ttl = HOUR}, new = {.id = "new", .ttl = HOUR};
         _cleanup_grant_ struct kb_grant g = begun(&eager);
 
-        assert_ok(kb_grant_restore(&g, START, KB_LEASE_CURRENT, &old, 3000 * SEC));
-        assert_ok(kb_grant_restore(&g, START, KB_LEASE_CURRENT, &new, 3000 * SEC));
+        assert_ok(kb_grant_restore(&g, START, KB_LEASE_CURRENT, false, &old, 3000 * SEC));
+        assert_ok(kb_grant_restore(&g, START, KB_LEASE_CURRENT, false, &new, 3000 * SEC));
         assert_string_equal(kb_grant_newest(&g)->id, "new");
         assert_int_equal(kb_grant_newest(&g)->number, g.last_number);
         assert_string_equal(kb_grant_lease(&g, expect(&g, START, KB_GRANT_REVOKE))->id, "old");
@@ -735,7 +735,7 @@ static void a_lease_is_revoked_only_after_it_was_written_down(void **state)
         kb_grant_on_noted(&g, 99);
         assert_int_equal(expect(&g, START, KB_GRANT_REVOKE), step.lease);
 
-        assert_ok(kb_grant_restore(&after, START, KB_LEASE_RETIRED, &gone, HOUR * SEC)); /* it was */
+        assert_ok(kb_grant_restore(&after, START, KB_LEASE_RETIRED, false, &gone, HOUR * SEC)); /* it was */
         assert_int_equal(kb_grant_next(&after, START).action, KB_GRANT_REVOKE);
         assert_null(kb_grant_newest(&after));
 }
@@ -748,9 +748,9 @@ static void what_nobody_was_told_of_lives_until_another_is_adopted(void **state)
         _cleanup_grant_ struct kb_grant g = begun(&eager);
         uint64_t now;
 
-        assert_ok(kb_grant_restore(&g, START, KB_LEASE_CURRENT, &old, 3000 * SEC));
-        assert_ok(kb_grant_restore(&g, START, KB_LEASE_UNTOLD, &short_one, 10 * SEC));
-        assert_ok(kb_grant_restore(&g, START, KB_LEASE_UNTOLD, &untold, 3000 * SEC));
+        assert_ok(kb_grant_restore(&g, START, KB_LEASE_CURRENT, false, &old, 3000 * SEC));
+        assert_ok(kb_grant_restore(&g, START, KB_LEASE_UNTOLD, false, &short_one, 10 * SEC));
+        assert_ok(kb_grant_restore(&g, START, KB_LEASE_UNTOLD, false, &untold, 3000 * SEC));
         assert_string_equal(kb_grant_newest(&g)->id, "old"); /* nobody gets the other one any more */
         expect(&g, START, KB_GRANT_FETCH);
         kb_grant_on_fetched(&g, START, KB_E_UNREACHABLE, NULL);

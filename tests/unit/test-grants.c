@@ -146,6 +146,11 @@ static void a_crash_after_the_tell_goes_on_waiting_for_adoption(void **state)
         world_pass(11 * SEC);
         world_commit();
         assert_string_equal(world_trace(), "grant-adopted L2; grant-revoking L1; revoke L1");
+        world_revoked();
+        world_commit();
+        assert_int_equal(kb_grant_state(&world_held("web-tls")->grant), KB_GRANT_ADOPTED);
+        world_die_and_start();
+        assert_int_equal(kb_grant_state(&world_held("web-tls")->grant), KB_GRANT_ADOPTED);
 }
 
 /* --- two credentials of one unit --- */

@@ -143,7 +143,8 @@ int cli_fail_problems(const struct cli *cli, const struct kb_problems *problems)
                 cli_fail(cli, KB_E_BAD_REQUEST, "%s", text ? text : problems->problems[i].text);
         }
         if (problems->more > 0)
-                cli_fail(cli, KB_E_BAD_REQUEST, "and %zu more problems", problems->more);
+                cli_fail(cli, KB_E_BAD_REQUEST, "and %zu more problem%s", problems->more,
+                         KB_S(problems->more));
         return kb_error_exit_status(KB_E_BAD_REQUEST);
 }
 

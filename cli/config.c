@@ -91,9 +91,10 @@ int cli_run_config_check(struct cli *cli)
         if (r < 0)
                 return cli_fail_problems(cli, &problems);
         if (count.stores == 0)
-                return cli_done(cli, "%s and %zu credentials are well formed", path, count.credentials);
-        return cli_done(cli, "%s, %zu credentials and the settings of %zu stores are well formed", path,
-                        count.credentials, count.stores);
+                return cli_done(cli, "%s and %zu credential%s are well formed", path, count.credentials,
+                                KB_S(count.credentials));
+        return cli_done(cli, "%s, %zu credential%s and the settings of %zu store%s are well formed", path,
+                        count.credentials, KB_S(count.credentials), count.stores, KB_S(count.stores));
 }
 
 static void add_key(json_object *sections, const struct kb_config_table *table, const void *object, size_t i)

@@ -76,41 +76,46 @@ static char *tell_broker(struct kb_list facts)
 static char *tell_logins(struct kb_list facts)
 {
         bool observes = strcmp(text_of(facts, "login_mode"), "observe") == 0;
+        unsigned long long codes = number_of(facts, "recovery_codes");
 
-        return cli_format("%s; %llu recovery codes left",
-                          observes ? "decided, but nobody is refused" : "decisions are enforced",
-                          number_of(facts, "recovery_codes"));
+        return cli_format("%s; %llu recovery code%s left",
+                          observes ? "decided, but nobody is refused" : "decisions are enforced", codes,
+                          KB_S(codes));
 }
 
 static char *tell_directory(struct kb_list facts)
 {
         _cleanup_free_ char *confirmed = time_of(facts, "directory_confirmed");
+        unsigned long long people = number_of(facts, "directory_people");
 
-        return cli_format("version %llu, %llu people; confirmed %s", number_of(facts, "directory_version"),
-                          number_of(facts, "directory_people"), confirmed);
+        return cli_format("version %llu, %llu %s; confirmed %s", number_of(facts, "directory_version"),
+                          people, people == 1 ? "person" : "people", confirmed);
 }
 
 static char *tell_credentials(struct kb_list facts)
 {
-        return cli_format("%llu defined; %llu grants live", number_of(facts, "credentials"),
-                          number_of(facts, "grants"));
+        unsigned long long grants = number_of(facts, "grants");
+
+        return cli_format("%llu defined; %llu live grant%s", number_of(facts, "credentials"), grants,
+                          KB_S(grants));
 }
 
 static char *tell_log(struct kb_list facts)
 {
-        return cli_format("%llu records on disk, %llu waiting; the journal lacks %llu of them",
-                          number_of(facts, "log_records"), number_of(facts, "log_waiting"),
-                          number_of(facts, "journal_lag"));
+        unsigned long long records = number_of(facts, "log_records");
+
+        return cli_format("%llu record%s on disk, %llu waiting; the journal lacks %llu of them", records,
+                          KB_S(records), number_of(facts, "log_waiting"), number_of(facts, "journal_lag"));
 }
 
 /* The question for the facts is one of those that have no answer yet. */
 static char *tell_requests(struct kb_list facts)
 {
         unsigned long long pending = number_of(facts, "requests_pending");
+        unsigned long long units = number_of(facts, "units_waiting");
 
-        return cli_format("%llu wait for an answer, and %llu units; %llu refused since the start",
-                          pending > 0 ? pending - 1 : 0, number_of(facts, "units_waiting"),
-                          number_of(facts, "refusals"));
+        return cli_format("%llu without an answer yet, and %llu unit%s; %llu refused since the start",
+                          pending > 0 ? pending - 1 : 0, units, KB_S(units), number_of(facts, "refusals"));
 }
 
 static const struct {
@@ -172,25 +177,25 @@ static const struct concern {
         {"version", DIFFERS, "the package was upgraded, and keybearerd still runs version %s",
          "systemctl restart keybearerd"},
         {"log_error", SPEAKS, "the log cannot be written: %s", DOCTOR},
-        {"log_lost", SPEAKS, "%s records that nobody waited for were never written",
+        {"log_lost", SPEAKS, "records that nobody waited for and that were never written: %s",
          "keybearer audit verify"},
         {"journal_error", SPEAKS, "the journal takes no records: %s", DOCTOR},
         {"journal_blind", SPEAKS,
          "the journal cannot be read back: whether it keeps the records is not known",
          "systemctl status systemd-journald"},
-        {"journal_given_up", SPEAKS, "%s records never came into the journal: they are in the log",
+        {"journal_given_up", SPEAKS, "records that are in the log, and never came into the journal: %s",
          "keybearer audit show"},
         {"directory_problem", SPEAKS, "the directory could not be refreshed: %s", DOCTOR},
         {"directory_old", SPEAKS, "the directory is too old: nobody is let in", DOCTOR},
-        {"directory_left_out", SPEAKS, "%s people are left out: files of this host have their name or id",
+        {"directory_left_out", SPEAKS, "people left out, since files of this host have their name or id: %s",
          DOCTOR},
         {"login_mode", OBSERVES, "[Login] Mode=observe: nobody is refused", DOCTOR},
         {"recovery_codes", IS_ZERO, "no recovery code is left: with the store away nobody of ours comes in",
          "keybearer recovery"},
-        {"recovery_used", SPEAKS, "%s recovery codes let somebody in",
+        {"recovery_used", SPEAKS, "recovery codes that let somebody in: %s",
          "keybearer audit show event=break-glass-used; keybearer recovery"},
-        {"grants_failing", SPEAKS, "%s grants could not be renewed", DOCTOR},
-        {"grants_revoking", SPEAKS, "%s grants still have to be revoked in their store",
+        {"grants_failing", SPEAKS, "grants that could not be renewed: %s", DOCTOR},
+        {"grants_revoking", SPEAKS, "grants that still have to be revoked in their store: %s",
          "keybearer grant list"},
 };
 

@@ -9,6 +9,9 @@
 #define KB_STRINGIFY_(x) #x
 #define KB_STRINGIFY(x)  KB_STRINGIFY_(x)
 
+/* How a noun ends behind this number: "1 file", "2 files", "no files". */
+#define KB_S(n) ((n) == 1 ? "" : "s")
+
 #define _printf_(fmt, args) __attribute__((format(printf, fmt, args)))
 #define _must_check_        __attribute__((warn_unused_result))
 #define _nonnull_           __attribute__((nonnull))

@@ -127,7 +127,7 @@ void kb_broker_reload(struct kb_broker *broker)
         kb_config_free(broker->config);
         broker->config = config;
         broker->credentials = credentials;
-        snprintf(detail, sizeof(detail), "%zu credentials", credentials->count);
+        snprintf(detail, sizeof(detail), "%zu credential%s", credentials->count, KB_S(credentials->count));
         event.detail = detail;
         kb_broker_note(broker, event);
         kb_grants_check(broker->grants);

@@ -60,15 +60,15 @@ static void schedule(struct kb_publisher *p, uint64_t usec)
 
 /* --- what is written down --- */
 
-/* "2 left out because this host's files have them: ana, bea" */
+/* "12 people, 2 left out because this host's files have them: ana, bea" */
 static void describe(const struct kb_directory *d, char *text, size_t size)
 {
         const struct kb_person *people;
         const struct kb_refused *out;
-        size_t n = kb_directory_left_out(d, &out), used;
+        size_t all = kb_directory_people(d, &people), n = kb_directory_left_out(d, &out), used;
 
-        used = (size_t)snprintf(text, size, "%zu people, %zu left out because this host's files have them",
-                                kb_directory_people(d, &people), n);
+        used = (size_t)snprintf(text, size, "%zu %s, %zu left out because this host's files have them", all,
+                                all == 1 ? "person" : "people", n);
         for (size_t i = 0; i < n && i < NAMED_MAX && used < size; i++)
                 used += (size_t)snprintf(text + used, size - used, "%s %s", i == 0 ? ":" : ",",
                                          out[i].subject);

@@ -474,8 +474,8 @@ static int append_started(struct kb_log *log, const struct kb_log_recovered *fou
 
         if (found->missing_anchors > 0)
                 snprintf(detail, sizeof(detail),
-                         "%" PRIu64 " anchors are missing at its end: it was cut or put back",
-                         found->missing_anchors);
+                         "%" PRIu64 " anchor%s missing at its end: it was cut or put back",
+                         found->missing_anchors, KB_S(found->missing_anchors));
         return kb_log_append(log,
                              &(struct kb_event){.id = KB_EVENT_LOG_STARTED,
                                                 .log = log->commit.identity.id,

@@ -76,13 +76,15 @@ static void print_bound(const struct kb_verify_result *r, FILE *to)
 void kb_verify_print(const struct kb_verify_result *r, FILE *to)
 {
         fprintf(to,
-                "%" PRIu64 " records in %" PRIu64 " files, %" PRIu64 " to %" PRIu64 ", with %" PRIu64
-                " anchors.\n",
-                r->records, r->files, r->first, r->last, r->anchors);
+                "%" PRIu64 " record%s in %" PRIu64 " file%s, %" PRIu64 " to %" PRIu64 ", with %" PRIu64
+                " anchor%s.\n",
+                r->records, KB_S(r->records), r->files, KB_S(r->files), r->first, r->last, r->anchors,
+                KB_S(r->anchors));
         if (r->trimmed > 0)
                 fprintf(to, "Records 1 to %" PRIu64 " were removed, as Keep= says.\n", r->trimmed);
         if (r->torn > 0)
-                fprintf(to, "%" PRIu64 " bytes of an unfinished record are at the end.\n", r->torn);
+                fprintf(to, "An unfinished record is at the end: %" PRIu64 " byte%s of it.\n", r->torn,
+                        KB_S(r->torn));
         for (size_t i = 0; i < r->n_findings && i < KB_VERIFY_FINDINGS_MAX; i++)
                 print_finding(&r->findings[i], to);
         if (r->n_findings > KB_VERIFY_FINDINGS_MAX)

@@ -340,13 +340,20 @@ class Results(Cli):
         for line in (rf"keybearerd +version {re.escape(version)}, started \S.* ago",
                      r"logins +decisions are enforced; 8 recovery codes left",
                      r"directory +version 9, 12 people; confirmed \S.* ago",
-                     r"credentials +3 defined; 5 grants live",
-                     r"requests +2 wait for an answer, and 1 units; 7 refused since the start",
+                     r"credentials +3 defined; 5 live grants",
+                     r"requests +2 without an answer yet, and 1 unit; 7 refused since the start",
                      r"log +120 records on disk, 0 waiting; the journal lacks 2 of them",
                      r"store +local: open", r"store +vault: not asked yet"):
             self.assertRegex(screen, rf"(?m)^{line}$")
         self.assertNotIn("_", screen)
         self.assertNotIn("needs you", screen)
+
+    def test_status_counts_one_as_one(self) -> None:
+        one = {fact: "1" if value.isdigit() and int(value) < 1000 else value for fact, value in self.WELL.items()}
+        self.broker(status={"facts": list(one.items())})
+        screen = self.good("status")
+        for words in ("1 recovery code left", "1 person;", "1 live grant\n", "1 unit;", "1 record on disk"):
+            self.assertIn(words, screen)
 
     def test_status_says_what_needs_somebody_and_the_command(self) -> None:
         version = self.good("--version").split()[1]
@@ -354,18 +361,18 @@ class Results(Cli):
         for fact, value, says, command in (
                 ("version", "0.0.1", "still runs version 0.0.1", "systemctl restart keybearerd"),
                 ("log_error", "no room", "the log cannot be written: no room", "keybearer doctor"),
-                ("log_lost", "4", "4 records that nobody waited for were never written", "keybearer audit verify"),
+                ("log_lost", "4", "were never written: 4", "keybearer audit verify"),
                 ("journal_error", "gone", "the journal takes no records: gone", "keybearer doctor"),
                 ("journal_blind", "1", "cannot be read back", "systemctl status systemd-journald"),
-                ("journal_given_up", "2", "2 records never came into the journal", "keybearer audit show"),
+                ("journal_given_up", "2", "never came into the journal: 2", "keybearer audit show"),
                 ("directory_problem", "bad", "could not be refreshed: bad", "keybearer doctor"),
                 ("directory_old", "1", "nobody is let in", "keybearer doctor"),
-                ("directory_left_out", "3", "3 people are left out", "keybearer doctor"),
+                ("directory_left_out", "3", "people left out, since files of this host have their name or id: 3", "keybearer doctor"),
                 ("login_mode", "observe", "Mode=observe: nobody is refused", "keybearer doctor"),
                 ("recovery_codes", "0", "no recovery code is left", "keybearer recovery"),
-                ("recovery_used", "1", "1 recovery codes let somebody in", "keybearer audit show event=break-glass-used"),
-                ("grants_failing", "1", "1 grants could not be renewed", "keybearer doctor"),
-                ("grants_revoking", "6", "6 grants still have to be revoked", "keybearer grant list"),
+                ("recovery_used", "1", "recovery codes that let somebody in: 1", "keybearer audit show event=break-glass-used"),
+                ("grants_failing", "1", "grants that could not be renewed: 1", "keybearer doctor"),
+                ("grants_revoking", "6", "grants that still have to be revoked in their store: 6", "keybearer grant list"),
                 ("store.vault", "sealed\033[2J: do so", "the store vault gives nothing out: sealed?[2J: do so", "keybearer doctor")):
             facts = self.WELL | {"version": version} | {fact: value}
             broker.answers["status"] = {"facts": list(facts.items())}
@@ -775,7 +782,7 @@ class Settings(Cli):
 
     def test_good_ones_are_said_to_be_good(self) -> None:
         self.credential("good")
-        self.assertIn("1 credentials are well formed", self.good("config", "check"))
+        self.assertIn("1 credential are well formed", self.good("config", "check"))
         self.assertEqual(self.good("credential", "check", "good"), "well formed\n")
         self.credential("nobody", unit="")
         self.assertIn("nobody may have it yet", self.run_it("credential", "check", "nobody").stderr)
@@ -785,7 +792,7 @@ class Settings(Cli):
 
     def test_stores_are_checked_too(self) -> None:
         self.write("etc/keybearer/stores/prod.conf", self.STORE)
-        self.assertIn("0 credentials and the settings of 1 stores are well formed", self.good("config", "check"))
+        self.assertIn("0 credentials and the settings of 1 store are well formed", self.good("config", "check"))
         self.write("etc/keybearer/stores/bad.conf", self.STORE.replace("SecretIdFile", "JwtFile"))
         self.write("etc/keybearer/stores/local.conf", "")
         done = self.run_it("config", "check")

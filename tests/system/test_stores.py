@@ -55,7 +55,7 @@ def host(own_machine: Machine) -> Machine:
     add(own_machine, "near.service", "near")
     restart(own_machine, "near.service")
     write(own_machine, NOBODY)
-    assert "the settings of 1 stores are well formed" in own_machine.run("keybearer config check").stdout
+    assert "the settings of 1 store are well formed" in own_machine.run("keybearer config check").stdout
     own_machine.run(f"systemctl enable -q --now {UNIT}.socket && systemctl reload keybearerd")
     own_machine.wait_for(says(own_machine, NOT_LOGGED_IN), what="a broker that has asked it")
     return own_machine

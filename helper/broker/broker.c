@@ -137,11 +137,31 @@ void kb_broker_reload(struct kb_broker *broker)
 
 /* --- the log --- */
 
+/* In `systemctl status`, whose journal may have no room for it either. That it works again is a record. */
+static void tell_log_error(struct kb_broker *broker)
+{
+        struct kb_log_state state;
+
+        kb_log_get_state(broker->log, &state);
+        if (state.error == broker->log_error)
+                return;
+        broker->log_error = state.error;
+        if (state.error == 0) {
+                sd_notify(0, "STATUS=");
+                return;
+        }
+        sd_notifyf(0, "STATUS=The log cannot be written: %s", strerror(-state.error));
+        kb_process_log(LOG_ERR, "the log cannot be written: %s; what needs a record is %s until it can",
+                       strerror(-state.error),
+                       broker->config->log_required ? "refused" : "done without one");
+}
+
 static int on_log(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
         struct kb_broker *broker = userdata;
 
         kb_log_dispatch(broker->log);
+        tell_log_error(broker);
         return 0;
 }
 

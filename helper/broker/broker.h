@@ -39,6 +39,7 @@ struct kb_broker {
         struct kb_host_key host_key;
         struct kb_log *log;
         sd_event_source *log_source;
+        int log_error;        /* that `systemctl status` knows of */
         struct kb_disk *disk; /* whatever else has to be on one */
 
         struct kb_server *server;

@@ -55,6 +55,22 @@ static int encode(struct kb_writer *w, struct kb_log_tail *tail, struct kb_log_e
         return 0;
 }
 
+/* The file that could only be read when it was opened. */
+static int make_writable(struct kb_commit *c)
+{
+        int fd;
+
+        if (c->reading == 0)
+                return 0;
+        fd = kb_log_file_open(c->dir_fd, c->reading, O_RDWR);
+        if (fd < 0)
+                return fd;
+        close(c->fd);
+        c->fd = fd;
+        c->reading = 0;
+        return 0;
+}
+
 /* What has to be in order before a byte is written. */
 static int make_ready(struct kb_commit *c)
 {
@@ -62,6 +78,9 @@ static int make_ready(struct kb_commit *c)
 
         if (c->spent)
                 return -EIO;
+        r = make_writable(c);
+        if (r < 0)
+                return r;
         if (c->key_moved) {
                 r = kb_anchor_key_store(c->dir_fd, &c->key);
                 if (r < 0)
@@ -305,8 +324,10 @@ static int rotate(struct kb_commit *c, uint64_t now)
         _cleanup_ledger_ struct kb_ledger ledger = {};
         struct kb_log_tail tail = c->tail;
         uint64_t first = tail.next;
-        int r;
+        int r = make_writable(c);
 
+        if (r < 0)
+                return r;
         if (c->cut && ftruncate(c->fd, (off_t)c->tail.end) < 0)
                 return -errno; /* or what was never acknowledged would count as written */
         r = kb_ledger_read(&ledger, c->fd);
@@ -349,6 +370,10 @@ static void fill_defaults(struct kb_log_options *o)
 static int lock(struct kb_commit *c)
 {
         c->lock_fd = openat(c->dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (c->lock_fd < 0 && errno == EROFS) {
+                c->lock_fd = openat(c->dir_fd, LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+                errno = EROFS; /* also where there is none yet: nobody has ever written this log */
+        }
         if (c->lock_fd < 0)
                 return -errno;
         if (flock(c->lock_fd, LOCK_EX | LOCK_NB) < 0)
@@ -380,6 +405,10 @@ static int resume(struct kb_commit *c, uint64_t now, struct kb_log_recovered *re
                 return -ENOENT;
         first = files.first[files.n - 1];
         c->fd = kb_log_file_open(c->dir_fd, first, O_RDWR);
+        if (c->fd == -EROFS) {
+                c->fd = kb_log_file_open(c->dir_fd, first, O_RDONLY);
+                c->reading = first;
+        }
         if (c->fd < 0)
                 return c->fd;
         damaged = kb_log_recover(c->fd, first, &state, ret_damage);

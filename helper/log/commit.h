@@ -7,7 +7,7 @@
  * A commit is one write and one fdatasync for all entries it is given. Either all of them are on disk, or
  * none is in the log: after an error the file is cut back to its last good end, and when the kernel could
  * not say what reached the disk (a failed fdatasync), to a new file. So the next commit needs no help from
- * anybody when the disk has room again.
+ * anybody when the disk has room again, or can be written again.
  */
 
 #include <stdbool.h>
@@ -29,7 +29,8 @@ struct kb_commit {
         struct kb_log_identity identity;
         int dir_fd;
         int lock_fd;
-        int fd; /* the newest file */
+        int fd;           /* the newest file */
+        uint64_t reading; /* on a disk that was read-only, fd is for reading; the file's name. 0: for both */
         struct kb_log_tail tail;
         uint64_t began;             /* when that file began */
         uint64_t rotate_not_before; /* after a rotation that failed */
@@ -42,7 +43,8 @@ struct kb_commit {
 };
 
 /*
- * Opens the folder, locks it, recovers the newest file. *ret_recovered says what was found. 0; -ENOENT:
+ * Opens the folder, locks it, recovers the newest file. *ret_recovered says what was found. A disk that is
+ * read-only is no error: each commit is one, with -EROFS, until the disk can be written. 0; -ENOENT:
  * there is no log; -EBUSY: another process has it; -EBADMSG: damaged, and *ret_damage says where (with
  * options->start_over a new file is begun beside it, and it is no error); -ENOKEY: the key file is missing,
  * or is older than the log; another negative errno.

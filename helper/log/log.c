@@ -290,6 +290,14 @@ static void finish_locked(struct kb_log *log, struct item *item, int r)
         (void)eventfd_write(log->done_fd, 1);
 }
 
+/* Whoever looks at it hears of a change: on the same descriptor, though nothing is done. */
+static void set_error_locked(struct kb_log *log, int r)
+{
+        if (log->error != r)
+                (void)eventfd_write(log->done_fd, 1);
+        log->error = r;
+}
+
 /* What a commit made of the batch: those who wait are told, the others are kept while it fails. */
 static void settle_locked(struct kb_log *log, struct queue *batch, int r)
 {
@@ -303,7 +311,7 @@ static void settle_locked(struct kb_log *log, struct queue *batch, int r)
                 else
                         finish_locked(log, item, r);
         push_front(&log->waiting, &kept);
-        log->error = r;
+        set_error_locked(log, r);
         if (r < 0) {
                 log->failed_with = log->failed_with < 0 ? log->failed_with : r;
                 log->retry_at = kb_now_monotonic() + RETRY;
@@ -361,7 +369,7 @@ static void commit_anchors(struct kb_log *log, struct queue *asked, uint64_t now
         }
         if (r < 0)
                 log->retry_at = kb_now_monotonic() + RETRY;
-        log->error = r;
+        set_error_locked(log, r);
         pthread_mutex_unlock(&log->mutex);
 }
 

@@ -49,7 +49,8 @@ int kb_log_create(const char *dir, uint64_t now, char ret_first_key[KB_FIRST_KEY
 int kb_log_unmake(const char *dir);
 
 /*
- * Opens it for writing and starts the thread. The first record says so, and what was recovered.
+ * Opens it for writing and starts the thread. The first record says so, and what was recovered. Where the
+ * disk is read-only that record waits, as on a full one, until it is not.
  *
  *   -ENOENT   there is no log: `keybearer setup` makes it
  *   -ENODATA  records are there, but the file `identity` is not: nothing of ours takes it away
@@ -85,7 +86,8 @@ int kb_log_append(struct kb_log *log, const struct kb_event *event, bool waited,
 typedef void (*kb_log_anchor_done)(int r, const char *line, void *userdata);
 int kb_log_anchor(struct kb_log *log, kb_log_anchor_done done, void *userdata);
 
-/* Readable when kb_log_dispatch() has something to call. Both belong to one thread: the loop's. */
+/* Readable when kb_log_dispatch() has something to call, or `error` of the state is another one. Both belong
+ * to one thread: the loop's. */
 int kb_log_fd(const struct kb_log *log);
 void kb_log_dispatch(struct kb_log *log);
 

@@ -89,6 +89,7 @@ struct fault {
 };
 static struct fault fail_pwrite, fail_fdatasync, fail_fsync, fail_ftruncate, fail_renameat;
 static atomic_int short_write; /* pwrite writes so many bytes, and the next one fails */
+static atomic_bool read_only;  /* nothing can be opened for writing */
 
 static inline void no_faults(void)
 {
@@ -97,6 +98,7 @@ static inline void no_faults(void)
         for (size_t i = 0; i < KB_ARRAY_SIZE(all); i++)
                 all[i]->error = all[i]->good = all[i]->times = all[i]->calls = 0;
         short_write = 0;
+        read_only = false;
 }
 
 static inline int faulty(struct fault *fault)
@@ -118,6 +120,24 @@ ssize_t __wrap_pwrite(int fd, const void *data, size_t size, off_t offset)
         if (n > 0)
                 return __real_pwrite(fd, data, (size_t)n < size ? (size_t)n : size, offset);
         return faulty(&fail_pwrite) < 0 ? -1 : __real_pwrite(fd, data, size, offset);
+}
+
+int __real_openat(int dir_fd, const char *path, int flags, ...);
+int __wrap_openat(int dir_fd, const char *path, int flags, mode_t mode);
+int __wrap_openat(int dir_fd, const char *path, int flags, mode_t mode)
+{
+        if (read_only && flags & (O_WRONLY | O_RDWR | O_CREAT)) {
+                errno = EROFS;
+                return -1;
+        }
+        return __real_openat(dir_fd, path, flags, mode);
+}
+
+/* What a fortified build calls when there is no mode. */
+int __wrap___openat_2(int dir_fd, const char *path, int flags);
+int __wrap___openat_2(int dir_fd, const char *path, int flags)
+{
+        return __wrap_openat(dir_fd, path, flags, 0);
 }
 
 #define WRAP(name, parameters, arguments)                                                                   \

@@ -356,6 +356,43 @@ static void after_any_error_of_the_disk_the_chain_goes_on(void **state)
         }
 }
 
+/* One that was torn as well: nothing is cut, begun or anchored before the disk can be written. */
+static void on_a_disk_that_is_read_only_from_the_start_the_chain_goes_on_later(void **state)
+{
+        static uint8_t bytes[ENOUGH], again[ENOUGH];
+        struct kb_log_options small = {.max_size = 1}, options[] = {{}, small};
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(options); i++) {
+                struct kb_event event = refusal(7);
+                struct kb_anchor anchor;
+                struct kb_commit c, other;
+                size_t size;
+
+                fresh_log();
+                no_faults();
+                assert_ok(commit_open(&c, &(struct kb_log_options){}));
+                write_some(&c, 3);
+                kb_commit_done(&c);
+                size = slurp(log_file(1), bytes, sizeof(bytes)) - 9;
+                spit(log_file(1), bytes, size);
+                read_only = true;
+                assert_ok(commit_open(&c, &options[i]));
+                assert_int_equal(c.tail.next, 4);
+                assert_int_equal(commit_open(&other, &options[i]), -EBUSY);
+                assert_int_equal(commit_one(&c, &event), -EROFS);
+                assert_int_equal(kb_commit_rotate(&c, T0), -EROFS);
+                assert_int_equal(kb_commit_anchor(&c, T0, &anchor), -EROFS);
+                assert_int_equal(slurp(log_file(1), again, sizeof(again)), size);
+                assert_memory_equal(bytes, again, size);
+                read_only = false;
+                if (options[i].max_size > 0)
+                        assert_ok(kb_commit_rotate(&c, T0));
+                write_some(&c, 2);
+                assert_int_equal(check_chain(), options[i].max_size > 0 ? 6 : 5);
+                kb_commit_done(&c);
+        }
+}
+
 static void what_could_not_be_cut_back_is_cut_before_the_next_byte(void **state)
 {
         struct kb_event event = refusal(7);
@@ -604,6 +641,7 @@ int main(void)
                 cmocka_unit_test(beside_a_damaged_file_a_new_one_can_begin),
                 cmocka_unit_test(a_file_of_garbage_is_left_beside_too),
                 cmocka_unit_test(after_any_error_of_the_disk_the_chain_goes_on),
+                cmocka_unit_test(on_a_disk_that_is_read_only_from_the_start_the_chain_goes_on_later),
                 cmocka_unit_test(what_could_not_be_cut_back_is_cut_before_the_next_byte),
                 cmocka_unit_test(nothing_is_written_into_a_file_whose_sync_failed),
                 cmocka_unit_test(a_rotation_that_fails_leaves_the_old_file_in_use),

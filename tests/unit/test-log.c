@@ -186,6 +186,40 @@ static void a_full_disk_refuses_who_waits_and_keeps_what_ends(void **state)
         assert_string_equal(event.detail, strerror(ENOSPC));
 }
 
+/* The loop hears of it, though nobody waits for a record: it has to be said. */
+static void a_disk_that_is_read_only_from_the_start_is_said_and_mends_itself(void **state)
+{
+        struct pollfd p = {.events = POLLIN};
+        struct kb_log_state now;
+        struct kb_event event;
+        struct kb_log *log;
+
+        fresh_log();
+        no_faults();
+        kb_log_free(open_log((struct kb_log_options){}));
+        read_only = true;
+        log = open_log((struct kb_log_options){});
+        p.fd = kb_log_fd(log);
+        assert_int_equal(poll(&p, 1, PATIENCE), 1);
+        kb_log_dispatch(log);
+        kb_log_get_state(log, &now);
+        assert_int_equal(now.error, -EROFS);
+        assert_ok(append(log, KB_EVENT_GRANT_ISSUED, true, 0));
+        wait_for(log, 1);
+        assert_int_equal(results[0].r, -EROFS);
+        read_only = false;
+        do {
+                assert_int_equal(poll(&p, 1, PATIENCE), 1);
+                kb_log_dispatch(log);
+                kb_log_get_state(log, &now);
+        } while (now.error < 0);
+        kb_log_free(log);
+        assert_int_equal(count_events(1, KB_EVENT_LOG_STARTED, NULL), 2);
+        assert_int_equal(count_events(1, KB_EVENT_GRANT_ISSUED, NULL), 0);
+        assert_int_equal(count_events(1, KB_EVENT_LOG_RECOVERED, &event), 1);
+        assert_string_equal(event.detail, strerror(EROFS));
+}
+
 static int journald_start(const char *path)
 {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -466,6 +500,7 @@ int main(void)
                 cmocka_unit_test(those_who_wait_together_share_one_sync),
                 cmocka_unit_test(what_waits_at_the_end_is_written_and_told),
                 cmocka_unit_test(a_full_disk_refuses_who_waits_and_keeps_what_ends),
+                cmocka_unit_test(a_disk_that_is_read_only_from_the_start_is_said_and_mends_itself),
                 cmocka_unit_test(what_the_disk_does_not_take_is_told_to_journald_once),
                 cmocka_unit_test(a_disk_that_never_comes_back_does_not_keep_us_from_leaving),
                 cmocka_unit_test(a_failed_sync_goes_on_in_a_new_file),

@@ -41,7 +41,8 @@
 #define ENFORCE                                                                                             \
         "mkdir -p " KB_CONFIG_FILE ".d && printf '[Login]\\nMode=enforce\\n' >" KB_CONFIG_FILE              \
         ".d/zz-enforce.conf && systemctl reload keybearerd"
-#define ROOM "df -h %s && du -xh --max-depth=3 \"$(findmnt -no TARGET -T %s)\" | sort -h | tail -n 15"
+#define ROOM                                                                                                \
+        "df -h %s && du -xh --max-depth=3 \"$(df --output=target %s | tail -n 1)\" | sort -h | tail -n 15"
 #define ROOM_THEN                                                                                           \
         "Make room there, or give the disk more: the log goes on by itself, and so do those who wait for "  \
         "it."

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "cli/doctor.h"
@@ -89,6 +90,24 @@ char *doctor_came_in_by_code(const struct doctor *d, const struct doctor_check *
                           used);
 }
 
+#define REMOUNT "mount -o remount,rw \"$(df --output=target %s | tail -n 1)\""
+
+/* No command mends errors of a disk that is in use. */
+static void cure_read_only(const char *folder, const char *command, struct doctor_cure *cure)
+{
+        cure->about = cli_format("%s", folder);
+        cure->command = command;
+        cure->then = "If it stays read-only, it reports errors, and `journalctl -k` says which: stop "
+                     "keybearerd and its stores, check the disk with fsck, mount it and start them again.";
+}
+
+static bool is_read_only(const char *folder)
+{
+        struct statvfs fs;
+
+        return statvfs(folder, &fs) == 0 && fs.f_flag & ST_RDONLY;
+}
+
 /* A full disk is the usual reason. What can go from it is not ours to say; least of all somebody's logs. */
 char *doctor_log_is_stuck(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
 {
@@ -96,10 +115,9 @@ char *doctor_log_is_stuck(const struct doctor *d, const struct doctor_check *che
 
         if (!error || !*error)
                 return NULL;
-        if (strcmp(error, strerror(EROFS)) == 0) {
-                cure->command = "mount -o remount,rw \"$(findmnt -no TARGET -T %s)\"";
-                cure->then = NULL;
-        }
+        /* A service that found it read-only at its start sees it so until the next one. */
+        if (strcmp(error, strerror(EROFS)) == 0)
+                cure_read_only(check->about, REMOUNT " && systemctl restart keybearerd", cure);
         return cli_format("%s: %s", check->about, error);
 }
 
@@ -205,12 +223,22 @@ static void cure_of_shut(const char *store, struct doctor_cure *cure)
         }
 }
 
-/* Asks for what only an open store gives, and little of it. */
+/* Asks for what only an open store gives, and little of it. One that was opened before its disk went
+ * read-only still gives that, and can make nothing new. */
 char *doctor_store_is_out(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
 {
+        _cleanup_free_ char *folder = cli_format(KB_STATEDIR "-store-%s", check->about);
         _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_admin);
         int r;
 
+        if (is_read_only(folder)) {
+                cure_read_only(folder,
+                               access(CLI_ROOT_KEY_FILE, F_OK) < 0 ? REMOUNT
+                                                                   : REMOUNT
+                                       " && systemctl restart keybearer-store-local.service",
+                               cure);
+                return cli_format("the store %s: %s is read-only", check->about, folder);
+        }
         if (!d->answers)
                 return NULL; /* said already */
         kb_admin_request_put(&call.request, &(struct kb_admin_request){.store = check->about,

@@ -27,6 +27,11 @@ FILL = (f"{STOP} mkdir -p /mnt/disk && mount -t tmpfs -o size=4m,mode=0700 tmpfs
         "for i in $(seq 40); do "
         "timeout 2 keybearer audit anchor >/dev/null && sleep 0.2 || break; done; true")
 
+# A read-only disk under a folder, with what was in it, before anybody writes there. It stays, too.
+READ_ONLY = (f"{STOP} cp -a %s /root/copy && mount -t tmpfs -o size=16m tmpfs %s && cp -aT /root/copy %s && rm -r /root/copy && "
+             f"mount -o remount,ro %s {START}")
+STORE = "/var/lib/keybearer-store-local"
+
 # A unit with a certificate that is to be renewed after two seconds.
 SHORT_LIVED = f"""
 keybearer ca show doctors >/dev/null 2>&1 || keybearer ca create doctors common-name=Doctors >/dev/null
@@ -108,6 +113,8 @@ BREAKS: tuple[tuple[str, ...], ...] = (
     ("keybearerd has this host's key", f"rm {KEY}; systemd-creds setup"),
     ("what stores gave to keep can be opened", f"{STOP} rm {KEY}; systemd-creds setup {START}; sleep 1"),
     ("the log is written", FILL, f"rm {LOG}/ballast"),
+    ("the log is written", READ_ONLY.replace("%s", LOG)),
+    ("the store answers", READ_ONLY.replace("%s", STORE)),
     ("the journal takes records", "systemctl stop systemd-journald.socket systemd-journald-dev-log.socket "
      "systemd-journald; rm -f /run/systemd/journal/socket; keybearer audit anchor >/dev/null; sleep 2"),
     ("grants are renewed", f"TTL=6s; {SHORT_LIVED} keybearer ca role-remove doctor; sleep 5",

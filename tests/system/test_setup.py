@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ from service import add, define, drop_in, fails_without_credentials, keep, resta
 
 STORE = "keybearer-store-local.socket keybearer-store-local.service"
 LOG = "/var/lib/keybearer/log"
+READ_ONLY = 'Status: "The log cannot be written: Read-only file system"'
 PASSWORD = "several long words"
 
 
@@ -117,7 +119,18 @@ def test_a_disk_of_the_log_that_goes_read_only_lets_nobody_in(fresh_machine: Mac
         host.run("keybearer audit verify $(cat /root/anchor)")  # what is there can be read
         host.run("systemctl stop keybearerd.service")
         disk.mend()
-        host.run("systemctl start keybearerd.service")
+        host.run(f"mount -o remount,ro {LOG}")
+        host.run("systemctl start keybearerd.service")  # one that starts there does the same, and says why
+        host.wait_for(lambda: READ_ONLY in status(host, "keybearerd.service"), what="the reason in the broker's status")
+        assert not enters(host, "ana", PASSWORD)
+        assert enters(host, "lea", "a long word")
+        assert restart(host, "orders.service", check=False).returncode != 0
+        assert fails_without_credentials(host, "orders.service")
+        host.wait_for(lambda: "no-record" in status(host, "orders.service"), what="the reason in the unit's status")
+        (found,) = (row for row in json.loads(host.run("keybearer doctor --json", check=False).stdout) if not row["well"])
+        assert found["check"] == "the log is written" and "Read-only file system" in found["cause"]
+        host.run(found["cure"])
+        assert READ_ONLY not in status(host, "keybearerd.service")
         assert host.run("keybearer audit show --json").stdout.splitlines()[: len(written)] == written
         assert enters(host, "ana", PASSWORD)
         restart(host, "orders.service")

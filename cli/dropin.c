@@ -45,6 +45,7 @@ char *cli_dropin_text(const struct cli_dropin *d)
 
         if (!f)
                 return NULL;
+        /* By this line a purge of the package knows it, too. */
         fprintf(f, "# Written by `keybearer unit add`, taken away by `keybearer unit remove %s`.\n",
                 d->unit);
         if (d->restart && is_service)

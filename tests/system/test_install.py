@@ -214,6 +214,12 @@ def comes_in_by_every_way(machine: Machine) -> None:
     assert "I am lea" in said.stdout, said.stdout
 
 
+SYSTEM = "/etc/systemd/system"
+
+# Not written by us, though it has our name; the second has its first line from somewhere else.
+OF_OTHERS = {"others.service.d": "[Service]\nNice=1\n", "more.service.d": "# by hand\n# Written by `keybearer unit add`, once\n"}
+
+
 def put_to_work(machine: Machine) -> None:
     """ana of ours is logged in, and a unit runs with a secret."""
     machine.run("keybearer setup", timeout=120)
@@ -224,6 +230,9 @@ def put_to_work(machine: Machine) -> None:
     service(machine, "orders.service")
     add(machine, "orders.service", "orders-db")
     machine.run("systemctl start orders.service")
+    for folder, text in OF_OTHERS.items():
+        machine.write(f"{SYSTEM}/{folder}/50-keybearer.conf", text)
+    machine.write(f"{SYSTEM}/orders.service.d/mine.conf", "[Service]\nNice=1\n")
     machine.popen(LOGIN.format(user="ana", how="password").replace("id -un", "sleep 600"), stdin=subprocess.DEVNULL)
     machine.wait_for(lambda: machine.run("pgrep -u ana sleep", check=False).returncode == 0, 30, "ana is logged in")
 
@@ -248,6 +257,9 @@ def test_after_remove_and_purge_it_is_the_host_that_it_was(bare_machine: Machine
     bare_machine.run("apt-get purge -qy keybearer", timeout=120)
     assert login_files(bare_machine) == before
     comes_in_by_every_way(bare_machine)
+    assert bare_machine.run(f"ls {SYSTEM}/orders.service.d").stdout.split() == ["mine.conf"]
+    assert {folder: bare_machine.read(f"{SYSTEM}/{folder}/50-keybearer.conf") for folder in OF_OTHERS} == OF_OTHERS
+    bare_machine.run("systemctl restart orders.service")  # without its credential, and without us
     left = "for path; do [ -d $path ] || [ ! -e $path ] || echo $path; done"
     assert bare_machine.run(["sh", "-c", left, "sh", *files]).stdout == ""
     for folder in ("/etc/keybearer", "/var/lib/keybearer", "/var/lib/keybearer-store-local"):

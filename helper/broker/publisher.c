@@ -52,9 +52,10 @@ struct kb_publisher {
 
 static void go_on(struct kb_publisher *p);
 
+/* A host that slept asks at once: its directory has aged meanwhile. */
 static void schedule(struct kb_publisher *p, uint64_t usec)
 {
-        sd_event_source_set_time(p->timer, kb_time_add(kb_now_monotonic(), usec));
+        sd_event_source_set_time(p->timer, kb_time_add(kb_now_boottime(), usec));
         sd_event_source_set_enabled(p->timer, SD_EVENT_ONESHOT);
 }
 
@@ -394,7 +395,7 @@ int kb_publisher_new(struct kb_publisher **ret, struct kb_broker *broker,
                 return -ENOMEM;
         p->broker = broker;
         p->places = *places;
-        r = sd_event_add_time(broker->event, &p->timer, CLOCK_MONOTONIC, 0, 0, on_timer, p);
+        r = sd_event_add_time(broker->event, &p->timer, CLOCK_BOOTTIME, 0, 0, on_timer, p);
         if (r < 0)
                 return r;
         r = kb_accounts_new(&p->accounts, broker->event, places->enforcement.accounts, on_accounts_changed,

@@ -39,6 +39,16 @@ uint64_t __wrap_kb_now_monotonic(void)
         return __real_kb_now_monotonic() + later;
 }
 
+/* What was done before the host slept for so long. */
+static _Atomic uint64_t slept;
+
+uint64_t __real_kb_now_boottime(void);
+uint64_t __wrap_kb_now_boottime(void);
+uint64_t __wrap_kb_now_boottime(void)
+{
+        return __real_kb_now_boottime() - slept;
+}
+
 /* --- the store: two people and a group, in portions of one record --- */
 
 #define PEOPLE 3
@@ -404,6 +414,20 @@ static void a_store_that_lies_changes_nothing_and_comes_to_an_end(void **state)
         assert_int_equal(state_of().version, 7);
 }
 
+static void a_host_that_slept_asks_at_once(void **state)
+{
+        uint64_t end = kb_now_monotonic() + 20 * KB_USEC_PER_SEC;
+        unsigned asked;
+
+        slept = broker.config->refresh_usec;
+        assert_int_equal(refresh(), KB_E_OK);
+        slept = 0;
+        asked = store.asked;
+        while (store.asked == asked && kb_now_monotonic() < end)
+                assert_ok(sd_event_run(broker.event, KB_USEC_PER_SEC));
+        assert_int_equal(store.asked, asked + 1);
+}
+
 static void a_store_that_takes_for_ever_is_given_up(void **state)
 {
         store.slow = true;
@@ -688,6 +712,7 @@ int main(void)
                 TEST(another_stores_version_is_not_this_ones),
                 TEST(when_it_was_confirmed_is_known_after_a_restart),
                 TEST(a_store_that_lies_changes_nothing_and_comes_to_an_end),
+                TEST(a_host_that_slept_asks_at_once),
                 TEST(a_store_that_takes_for_ever_is_given_up),
                 TEST(who_still_waits_at_the_end_is_forgotten),
                 TEST(unchanged_is_no_answer_to_who_has_nothing),

@@ -167,6 +167,11 @@ static void exchange_freep(struct kb_http_exchange **x)
                 exchange_free(*x);
 }
 
+bool kb_http_sent(const struct kb_http_exchange *x)
+{
+        return x->sent > 0;
+}
+
 void kb_http_cancel(struct kb_http_exchange *x)
 {
         exchange_free(x);
@@ -340,6 +345,7 @@ static CURLcode set_tls(struct kb_http_exchange *x)
         SET(CURLOPT_SSLVERSION,
             (long)(x->http->tls_1_2 ? CURL_SSLVERSION_TLSv1_2 : CURL_SSLVERSION_TLSv1_3));
         SET(CURLOPT_CA_CACHE_TIMEOUT, AUTHORITIES_SEC);
+        SET(CURLOPT_SSL_SESSIONID_CACHE, 0L); /* a session that goes on shows who we were when it began */
         SET(CURLOPT_SSL_CTX_FUNCTION, on_tls);
         if (ca.size > 0) { /* these and no others: libcurl adds a folder of the system's otherwise */
                 SET(CURLOPT_CAPATH, NULL);
@@ -417,6 +423,7 @@ static CURLcode set_headers(struct kb_http_exchange *x)
                  KB_SPAN(wrap, (size_t)snprintf(wrap, sizeof(wrap), "%llu",
                                                 (unsigned long long)x->is.wrap_seconds)),
                  x->is.wrap_seconds > 0},
+                {"X-Vault-No-Request-Forwarding", KB_SPAN_STRING("true"), x->is.here},
                 /* An empty one leaves out what libcurl would say by itself. */
                 {"Content-Type", x->is.body.size > 0 ? KB_SPAN_STRING(type) : KB_SPAN("", 0), true},
                 {"Expect", KB_SPAN("", 0), true},
@@ -492,7 +499,7 @@ static CURLcode set_callbacks(struct kb_http_exchange *x)
 }
 
 /* What would end a header and begin another one must not be in it. */
-static bool header_valid(struct kb_span value)
+bool kb_http_header_valid(struct kb_span value)
 {
         for (size_t i = 0; i < value.size; i++)
                 if (value.data[i] <= 0x20 || value.data[i] >= 0x7f)
@@ -512,7 +519,7 @@ int kb_http_start(struct kb_http *http, const struct kb_http_request *request, s
         x->is = *request;
         x->is.namespace = request->namespace ? request->namespace : "";
         x->body = kb_writer_init(http->max_answer);
-        if (!header_valid(request->token) || !header_valid(KB_SPAN_STRING(x->is.namespace)))
+        if (!kb_http_header_valid(request->token) || !kb_http_header_valid(KB_SPAN_STRING(x->is.namespace)))
                 return -EINVAL;
         kb_tls_files_refresh(http->files);
         x->easy = curl_easy_init();

@@ -93,6 +93,7 @@ struct kb_http_request {
         struct kb_span body;   /* JSON; empty: none */
         uint64_t wrap_seconds; /* ask for the answer to be wrapped for so long; 0: no */
         bool once; /* never put on the wire twice, not even when a kept connection turns out to be dead */
+        bool here; /* a standby says where the leader is, instead of passing it on */
         uint64_t connect_usec; /* name, connection and TLS */
         uint64_t total_usec;   /* all of it */
         kb_http_done done;
@@ -101,10 +102,16 @@ struct kb_http_request {
 
 struct kb_http_exchange;
 
+/* Whether a header may hold these bytes: printable ASCII without a space. */
+bool kb_http_header_valid(struct kb_span value);
+
 /* 0, and the exchange belongs to the loop; -EINVAL when token or namespace have what no header may have;
  * -ENOMEM. */
 int kb_http_start(struct kb_http *http, const struct kb_http_request *request, struct kb_http_exchange **ret)
         _must_check_;
+
+/* Whether the server may act on it already. */
+bool kb_http_sent(const struct kb_http_exchange *exchange);
 
 /* The answer is not wanted any more. What was sent was sent. */
 void kb_http_cancel(struct kb_http_exchange *exchange);

@@ -167,9 +167,8 @@ static enum kb_token_failure why_not(const struct kb_login *login, const struct 
 static void refused(struct kb_login *login, const struct kb_cluster_answer *answer,
                     enum kb_token_failure why)
 {
-        kb_login_fails(login, passing(answer->error), "this host cannot log in to %s with %s: %s%s",
-                       answer->address[0] ? answer->address : "its servers", login->method->word,
-                       answer->text, cure(login, why));
+        kb_login_fails(login, passing(answer->error), "this host cannot log in with %s: %s%s",
+                       login->method->word, answer->text, cure(login, why));
         log_in_failed(login, why);
 }
 

@@ -7,6 +7,7 @@
 
 #include "helper/store/vault/login.h"
 #include "tests/unit/folder.h"
+#include "tests/unit/memory.h"
 
 #define SEC   KB_USEC_PER_SEC
 #define START ((uint64_t)1000000000 * SEC) /* later than this machine can be up: no real timer fires */
@@ -28,6 +29,7 @@ static struct {
 
         bool open; /* a request is under way */
         int refuse_start;
+        int fail_answer; /* the allocation that fails while an answer is looked at */
         enum kb_http_method method;
         char path[256], namespace[64], token[64], body[1024];
         bool once;
@@ -162,7 +164,9 @@ static void answer(enum kb_error error, const char *text, const char *json)
                 assert_ok(kb_api_envelope(a.json, &a.envelope, &part));
         }
         world.open = false;
+        atomic_store(&memory_left, world.fail_answer);
         world.done(&a, world.userdata);
+        atomic_store(&memory_left, 0);
         settle();
 }
 
@@ -1149,6 +1153,41 @@ static void a_token_of_a_file_that_is_dead_is_not_asked_after_for_ever(void **st
         assert_true(fact("token ends", "never"));
 }
 
+static void without_memory_there_is_no_login(void **state)
+{
+        int n = 1, r;
+
+        do {
+                world.n_timers = 0;
+                atomic_store(&memory_left, n++);
+                r = kb_login_new(&world.login, world.event, NULL, &settings, on_change, NULL);
+                atomic_store(&memory_left, 0);
+                assert_true(r == 0 || r == -ENOMEM);
+        } while (r < 0);
+        assert_true(n > 5);
+}
+
+static void whatever_allocation_fails_it_is_tried_again(void **state)
+{
+        for (int n = 1; n < 12; n++) {
+                begin();
+                greet(KB_SPAN("", 0));
+                atomic_store(&memory_left, n);
+                (void)fire_one();
+                atomic_store(&memory_left, 0);
+                assert_true(pass(10 * SEC));
+                world.fail_answer = n;
+                answer(KB_E_OK, "", GRANT(TOKEN, 3600, true));
+                world.fail_answer = 0;
+                if (kb_login_problem(world.login)->error != KB_E_OK) {
+                        assert_true(pass(10 * SEC));
+                        answer(KB_E_OK, "", GRANT(TOKEN, 3600, true));
+                }
+                assert_token(TOKEN);
+                end();
+        }
+}
+
 static void one_that_goes_gives_up_what_it_was_asking(void **state)
 {
         unsigned before = world.cancelled;
@@ -1199,6 +1238,8 @@ int main(void)
                 TEST(who_asked_with_a_token_that_was_replaced_may_ask_again),
                 TEST(a_token_from_a_file_is_looked_up_and_replaced_when_the_file_is),
                 TEST(a_token_of_a_file_that_is_dead_is_not_asked_after_for_ever),
+                TEST(without_memory_there_is_no_login),
+                TEST(whatever_allocation_fails_it_is_tried_again),
                 TEST(one_that_goes_gives_up_what_it_was_asking),
         };
 

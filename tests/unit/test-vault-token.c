@@ -239,6 +239,35 @@ static void failed_logins_wait_twice_as_long_each_time_up_to_five_minutes(void *
         }
 }
 
+static void the_wait_is_spread_over_a_quarter(void **state)
+{
+        uint64_t seed = 8;
+        unsigned quarters[4] = {0};
+
+        for (int i = 0; i < 1000; i++) {
+                struct kb_token t;
+
+                kb_token_init(&t, 0);
+                take(&t, KB_TOKEN_LOG_IN, T0);
+                kb_token_login_failed(&t, KB_TOKEN_FAILED, T0, dice(&seed));
+                quarters[(kb_token_due(&t) - T0 - SEC / 4 * 3) * 4 / (SEC / 4 + 1)]++;
+        }
+        for (int i = 0; i < 4; i++)
+                assert_in_range(quarters[i], 150, 350);
+}
+
+static void a_failed_renewal_leaves_time_for_another(void **state)
+{
+        struct kb_token t = with_token(60, true, 0);
+        uint64_t now = T0 + 50 * SEC;
+
+        t.troubles = 20; /* five minutes by now, if it had them */
+        t.replace = NEVER;
+        take(&t, KB_TOKEN_RENEW, now);
+        kb_token_renewal_failed(&t, false, now, 0);
+        assert_int_equal(kb_token_due(&t), now + 5 * SEC);
+}
+
 static void a_success_starts_counting_anew(void **state)
 {
         struct kb_token_grant grant = seconds(10, false);
@@ -676,6 +705,8 @@ int main(void)
                 cmocka_unit_test(a_refused_renewal_is_final_and_looked_into),
                 cmocka_unit_test(a_renewal_that_fails_is_tried_until_the_end_and_never_at_once),
                 cmocka_unit_test(failed_logins_wait_twice_as_long_each_time_up_to_five_minutes),
+                cmocka_unit_test(the_wait_is_spread_over_a_quarter),
+                cmocka_unit_test(a_failed_renewal_leaves_time_for_another),
                 cmocka_unit_test(a_success_starts_counting_anew),
                 cmocka_unit_test(a_lockout_is_never_fed),
                 cmocka_unit_test(files_that_change_are_tried_at_once_but_not_twice_a_second),

@@ -29,6 +29,7 @@ static struct {
 
         bool open; /* a request is under way */
         int refuse_start;
+        bool read_only;  /* files cannot be removed */
         int fail_answer; /* the allocation that fails while an answer is looked at */
         enum kb_http_method method;
         char path[256], namespace[64], token[64], body[1024];
@@ -70,6 +71,16 @@ int __wrap_sd_event_add_time(sd_event *e, sd_event_source **ret, clockid_t clock
         assert_true(world.n_timers < KB_ARRAY_SIZE(world.timers));
         world.timers[world.n_timers++] = (struct timer){*ret, handler, userdata};
         return r;
+}
+
+int __real_unlink(const char *path);
+int __wrap_unlink(const char *path);
+int __wrap_unlink(const char *path)
+{
+        if (!world.read_only)
+                return __real_unlink(path);
+        errno = EROFS;
+        return -1;
 }
 
 static void copy(char *to, size_t size, struct kb_span from)
@@ -691,6 +702,12 @@ static void a_wrapping_token_that_is_not_ours_or_used_is_left_alone_until_the_fi
                 {KB_E_DENIED, NULL, "was used already"},
         };
 
+        wrapped();
+        answer(KB_E_UNREACHABLE, "nobody there", NULL);
+        assert_problem("nobody there");
+        assert_true(pass(2 * SEC));
+        assert_string_equal(world.path, "sys/wrapping/lookup");
+        end();
         for (size_t i = 0; i < KB_ARRAY_SIZE(rows); i++) {
                 wrapped();
                 answer(rows[i].error, "wrapping token is not valid", rows[i].json);
@@ -786,6 +803,28 @@ static void a_file_that_was_refused_or_exchanged_is_not_removed(void **state)
         write_file("secret-id", "the next one", 0600);
         greet_again();
         assert_true(file_is_there());
+}
+
+static void a_file_that_cannot_be_removed_is_said_once(void **state)
+{
+        settings.remove_secret_id_file = true;
+        logged_in();
+        world.read_only = true;
+        greet_again();
+        greet_again();
+        world.read_only = false;
+        assert_true(file_is_there());
+        assert_true(fact("token trouble", "cannot be removed: Read-only file system; remove it by hand"));
+        assert_token(TOKEN);
+}
+
+static void a_file_that_is_gone_already_is_no_trouble(void **state)
+{
+        settings.remove_secret_id_file = true;
+        logged_in();
+        unlink(in_folder("secret-id"));
+        greet_again();
+        assert_false(fact("token trouble", "removed"));
 }
 
 static void a_secret_id_that_cannot_be_kept_stays_in_its_file(void **state)
@@ -912,6 +951,44 @@ static void a_token_is_not_handed_out_after_its_end(void **state)
         assert_int_equal(kb_login_generation_ends(world.login, 1), 0);
         answer(KB_E_UNREACHABLE, "no answer in time", NULL);
         assert_asked("auth/approle/login");
+}
+
+static void a_renewal_that_cannot_be_sent_is_tried_again(void **state)
+{
+        logged_in();
+        world.refuse_start = 1;
+        assert_true(pass(2410 * SEC));
+        assert_string_equal(world.path, "auth/token/renew-self");
+        answer(KB_E_UNREACHABLE, "nobody there", NULL);
+        assert_true(fact("token trouble", "was not renewed: nobody there"));
+        assert_token(TOKEN);
+        assert_true(pass(10 * SEC));
+        answer(KB_E_OK, "", NULL); /* an answer that says nothing is none */
+        assert_true(pass(10 * SEC));
+        answer(KB_E_OK, "", GRANT(TOKEN, 3600, true));
+        assert_false(fact("token trouble", "nobody"));
+}
+
+static void without_dice_hosts_are_spread_by_the_kernel(void **state)
+{
+        uint64_t first = 0, same = 0;
+
+        for (int i = 0; i < 8; i++) {
+                begin();
+                end();
+                settings.random = NULL;
+                world.n_timers = 0;
+                assert_ok(kb_login_new(&world.login, world.event, NULL, &settings, on_change, NULL));
+                greet(KB_SPAN("", 0));
+                logged_in_with(GRANT(TOKEN, 360000, true));
+                world.now = START;
+                assert_true(pass(360000 * SEC));
+                same += i > 0 && world.now == first;
+                first = world.now;
+                world.now = START;
+                end();
+        }
+        assert_true(same < 3);
 }
 
 static void a_refused_renewal_is_said_and_not_repeated(void **state)
@@ -1124,6 +1201,11 @@ static void a_token_from_a_file_is_looked_up_and_replaced_when_the_file_is(void 
         answer(KB_E_OK, "", LOOKUP(3600));
         assert_token("hvs.two");
         assert_true(kb_login_generation_ends(world.login, generation) > world.now);
+        write_file("token", "hvs.three", 0600);
+        assert_true(pass(31 * SEC));
+        write_file("token", "hvs.four", 0600); /* while the one before is looked up */
+        answer(KB_E_OK, "", LOOKUP(3600));
+        assert_token("hvs.two");
         unlink(token);
         assert_false(pass(600 * SEC));
         assert_token("hvs.two");
@@ -1222,12 +1304,16 @@ int main(void)
                 TEST(only_the_wrapping_token_that_was_looked_up_is_unwrapped),
                 TEST(the_file_is_removed_once_the_broker_keeps_what_was_in_it),
                 TEST(a_file_that_was_refused_or_exchanged_is_not_removed),
+                TEST(a_file_that_cannot_be_removed_is_said_once),
+                TEST(a_file_that_is_gone_already_is_no_trouble),
                 TEST(a_secret_id_that_cannot_be_kept_stays_in_its_file),
                 TEST(a_wrapping_token_is_removed_once_its_secret_id_is_kept),
                 TEST(it_is_renewed_and_the_kept_bytes_change_only_then),
                 TEST(a_new_login_leaves_the_old_token_in_use_and_its_leases_alive),
                 TEST(many_logins_forget_the_tokens_that_end_first),
                 TEST(a_token_is_not_handed_out_after_its_end),
+                TEST(a_renewal_that_cannot_be_sent_is_tried_again),
+                TEST(without_dice_hosts_are_spread_by_the_kernel),
                 TEST(a_refused_renewal_is_said_and_not_repeated),
                 TEST(a_kept_token_is_used_again_after_a_restart),
                 TEST(a_kept_token_that_is_dead_voids_its_leases),

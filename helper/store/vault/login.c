@@ -54,11 +54,6 @@ const char *kb_login_accessor(const struct kb_login *login)
         return usable(login) ? login->accessor : "";
 }
 
-const char *kb_login_word(const struct kb_login *login)
-{
-        return login->method->word;
-}
-
 bool kb_login_batch(const struct kb_login *login)
 {
         return usable(login) && login->batch;

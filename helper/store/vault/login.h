@@ -118,7 +118,6 @@ const struct kb_problem *kb_login_problem(const struct kb_login *login);
 struct kb_span kb_login_token(const struct kb_login *login);
 
 const char *kb_login_accessor(const struct kb_login *login); /* "" when there is none: batch tokens */
-const char *kb_login_word(const struct kb_login *login);     /* "approle" */
 
 /* A batch token makes no leases: what is leased has to be refused (KB_E_UNSUPPORTED). */
 bool kb_login_batch(const struct kb_login *login);

@@ -91,7 +91,8 @@ def test_passwords_are_hashed_beside_what_matters_more(host: Machine) -> None:
     """The threads of its pool are nice to the one that serves, in the sandbox too."""
     pid = host.run(["systemctl", "show", "-P", "MainPID", UNIT]).stdout.strip()
     nice = [int(word) for word in host.run(["ps", "-L", "-o", "ni=", "-p", pid]).stdout.split()]
-    assert nice[0] == 0 and len(nice) > 1 and set(nice[1:]) == {10}, nice
+    everybody = int(host.run("ps -o ni= -p 1").stdout)  # not 0 where the tests themselves are run by nice(1)
+    assert nice[0] == everybody and len(nice) > 1 and set(nice[1:]) == {10}, nice
 
 
 def greet(machine: Machine) -> None:

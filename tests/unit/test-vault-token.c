@@ -167,6 +167,24 @@ static void a_maximum_ends_in_one_replacement_with_time_left(void **state)
         assert_true(max - now > 300 * SEC);
 }
 
+static void a_short_token_is_replaced_before_its_maximum_too(void **state)
+{
+        uint64_t seed = 9;
+
+        for (int i = 0; i < 1000; i++) {
+                uint64_t max = T0 + 15 * SEC, now;
+                struct kb_token t = with_token(6, true, dice(&seed));
+
+                while (now = kb_token_due(&t), kb_token_take(&t, now) == KB_TOKEN_RENEW) {
+                        struct kb_token_grant grant =
+                                seconds((max - now) / SEC < 6 ? (max - now) / SEC : 6, true);
+
+                        kb_token_renewed(&t, &grant, now, dice(&seed));
+                }
+                assert_true(t.busy == KB_TOKEN_LOG_IN && t.here && t.ends - now >= SEC / 2);
+        }
+}
+
 static void a_refused_renewal_is_final_and_looked_into(void **state)
 {
         struct kb_token t = with_token(3600, true, 0);
@@ -702,6 +720,7 @@ int main(void)
                 cmocka_unit_test(another_share_moves_it),
                 cmocka_unit_test(renewing_ends_when_the_end_moves_no_more),
                 cmocka_unit_test(a_maximum_ends_in_one_replacement_with_time_left),
+                cmocka_unit_test(a_short_token_is_replaced_before_its_maximum_too),
                 cmocka_unit_test(a_refused_renewal_is_final_and_looked_into),
                 cmocka_unit_test(a_renewal_that_fails_is_tried_until_the_end_and_never_at_once),
                 cmocka_unit_test(failed_logins_wait_twice_as_long_each_time_up_to_five_minutes),

@@ -155,7 +155,7 @@ void kb_login_arrange(struct kb_login *login)
         if (!login->greeted)
                 return;
         set_timer(login->timer, kb_token_due(t));
-        if (t->waiting || t->failures > 0)
+        if (t->waiting || t->failures > 0 || t->refusals > 0)
                 look = kb_time_add(now, LOOK_USEC);
         else if (login->method->watched)
                 look = kb_time_add(now, WATCH_USEC);

@@ -170,12 +170,12 @@ void kb_token_login_failed(struct kb_token *t, enum kb_token_failure why, uint64
 }
 
 /* By how much the end moved shows whether a maximum is near: then the next renewal would bring next to
- * nothing, and the leases need the time. A second is what whole seconds of a server hide. */
+ * nothing, and the leases need the time. */
 static bool still_grows(const struct kb_token *t, const struct kb_token_grant *grant, uint64_t now)
 {
-        uint64_t ends = kb_time_add(now, grant->left), grown = ends > t->ends ? ends - t->ends : 0;
+        uint64_t ends = kb_time_add(now, grant->left);
 
-        return grown > 0 && kb_time_add(grown, SEC) > (now - t->asked) / 2;
+        return ends > t->ends && ends - t->ends > (now - t->asked) / 2;
 }
 
 void kb_token_renewed(struct kb_token *t, const struct kb_token_grant *grant, uint64_t now, uint64_t random)

@@ -111,7 +111,7 @@ static int parse(struct kb_span text, struct json_object **ret)
                 return -ENOMEM;
         }
         printbuf_reset(tokener->pb);
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+        /* not JSON_TOKENER_STRICT: json-c 0.18 refuses all but ASCII then, and the scan was strict */
         *ret = json_tokener_parse_ex(tokener, (const char *)text.data, (int)text.size);
         if (json_tokener_get_error(tokener) ==
             json_tokener_continue) /* a number at the very end: it waits for more digits */

@@ -47,13 +47,22 @@ def openssl(folder: Path, *arguments: str) -> None:
     subprocess.run(["openssl", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def certificate(folder: Path, name: str, issuer: str, extension: str, days: str = "2") -> None:
+def certificate(folder: Path, name: str, issuer: str, extension: str) -> None:
     """NAME.pem (certificate) and NAME.key; issued by itself when NAME is the issuer."""
     openssl(folder, "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
     (folder / f"{name}.ext").write_text(extension)
     signer = ["-signkey", f"{name}.key"] if name == issuer else ["-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key", "-CAcreateserial"]
-    openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", "-days", days, "-extfile", f"{name}.ext", *signer)
+    openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", "-days", "2", "-extfile", f"{name}.ext", *signer)
     (folder / f"{name}.key").chmod(0o600)
+
+
+def end(folder: Path, name: str, issuer: str) -> None:
+    """NAME.pem anew, over since years: openssl-x509(1) of Debian 13 takes no negative -days any more."""
+    (folder / "index").write_text("")
+    (folder / "ca.cnf").write_text("[ca]\ndefault_ca=c\n[c]\ndatabase=index\nnew_certs_dir=.\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+    signer = ["-cert", f"{issuer}.pem", "-keyfile", f"{issuer}.key"]
+    openssl(folder, "ca", "-batch", "-notext", "-config", "ca.cnf", *signer, "-in", f"{name}.csr", "-out", f"{name}.pem",
+            "-extfile", f"{name}.ext", "-startdate", "20200101000000Z", "-enddate", "20200102000000Z")
 
 
 def certificates(folder: Path) -> None:
@@ -62,7 +71,8 @@ def certificates(folder: Path) -> None:
     certificate(folder, "server", "ca", "subjectAltName=IP:127.0.0.1,DNS:bao.example\n")
     certificate(folder, "wrong-name", "ca", "subjectAltName=DNS:other.example\n")
     certificate(folder, "stranger", "other-ca", "subjectAltName=IP:127.0.0.1\n")
-    certificate(folder, "ended", "ca", "subjectAltName=IP:127.0.0.1\n", "-1")
+    certificate(folder, "ended", "ca", "subjectAltName=IP:127.0.0.1\n")
+    end(folder, "ended", "ca")
     certificate(folder, "host-1", "ca", "extendedKeyUsage=clientAuth\n")
     certificate(folder, "host-2", "ca", "extendedKeyUsage=clientAuth\n")
 

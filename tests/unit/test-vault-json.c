@@ -103,7 +103,7 @@ static void what_is_json_is_read_and_written_as_it_was(void **state)
 
                 assert_ok(kb_json_write(kb_json_root(json), &w));
                 kb_write_raw(&w, KB_SPAN("", 1));
-                assert_string_equal(w.data, texts[i][1]);
+                assert_string_equal((const char *)w.data, texts[i][1]);
         }
 }
 
@@ -469,7 +469,7 @@ static void a_body_is_json(void **state)
         kb_body_flag(&b, "off", false);
         assert_ok(kb_body_end(&b));
         kb_write_raw(&b.writer, KB_SPAN("", 1));
-        assert_string_equal(b.writer.data,
+        assert_string_equal((const char *)b.writer.data,
                             "{\"role\\\"\":\"r\\n\",\"bytes\":\"a\\u0000b\",\"options\":{\"cas\":-1,\"on\":"
                             "true,\"list\":[\"x\",{}]},\"off\":false}");
 }

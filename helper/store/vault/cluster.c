@@ -288,14 +288,22 @@ static void node_bad(struct node *node, const char *text)
                 plan_probe(node);
 }
 
+/* A server that tells of its health works, whatever it tells. A balancer with none behind it does not. */
+static bool tells_health(const struct kb_http_answer *answer)
+{
+        _cleanup_(kb_json_freep) struct kb_json *json = NULL;
+
+        if (answer->result != KB_HTTP_ANSWERED || answer->status < 500)
+                return answer->result == KB_HTTP_ANSWERED;
+        return kb_json_parse(answer->body, &json) >= 0 && kb_json_get(kb_json_root(json), "initialized");
+}
+
 static void on_probe(const struct kb_http_answer *answer, void *userdata)
 {
         struct node *node = userdata;
-        struct kb_judgement judgement =
-                kb_route_judge(answer, answer->status == 503 ? "sealed" : "", true, true);
 
         node->probe = NULL;
-        if (judgement.verdict != KB_VERDICT_BROKEN && judgement.verdict != KB_VERDICT_OURS) {
+        if (tells_health(answer)) {
                 node_good(node);
                 return;
         }

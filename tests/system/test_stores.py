@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from machine import Machine
+from package import INSTALL
 from service import add, define, drop_in, fails_without_credentials, keep, restart, seen, service, show, status
 
 CONF = "/etc/keybearer/stores/prod.conf"
@@ -22,11 +23,10 @@ Type=vault
 [Server]
 Address=https://127.0.0.1:9
 [Login]
-Method=approle
-RoleIdFile=/etc/keybearer/prod.role-id
-SecretIdFile=/etc/keybearer/prod.secret-id
+Method=token
+TokenFile=/etc/keybearer/prod.token
 """
-NOT_LOGGED_IN = "store prod has not logged in to https://127.0.0.1:9"
+NOT_LOGGED_IN = "https://127.0.0.1:9: Failed to connect"
 
 
 def write(machine: Machine, text: str, owner: str = "root:keybearer-vault", mode: int = 0o640) -> None:
@@ -55,9 +55,11 @@ def host(own_machine: Machine) -> Machine:
     add(own_machine, "near.service", "near")
     restart(own_machine, "near.service")
     write(own_machine, NOBODY)
+    own_machine.write("/etc/keybearer/prod.token", "hvs.none\n", 0o640)
+    own_machine.run("chgrp keybearer-vault /etc/keybearer/prod.token")
     assert "the settings of 1 store are well formed" in own_machine.run("keybearer config check").stdout
     own_machine.run(f"systemctl enable -q --now {UNIT}.socket && systemctl reload keybearerd")
-    own_machine.wait_for(says(own_machine, NOT_LOGGED_IN), what="a broker that has asked it")
+    own_machine.wait_for(says(own_machine, NOT_LOGGED_IN), 30, "a broker that has asked it")
     return own_machine
 
 
@@ -73,7 +75,8 @@ def test_it_is_off_until_somebody_switches_it_on(machine: Machine) -> None:
 def test_whoever_looks_sees_why_it_gives_nothing_out(host: Machine) -> None:
     """status, metrics, doctor, the journal, systemd and the store itself say the same; the log has it."""
     told = host.run("keybearer status").stdout
-    assert re.search(r"^store +local: open$", told, re.M) and f"the store prod gives nothing out: {NOT_LOGGED_IN}" in told
+    assert re.search(r"^store +local: open$", told, re.M)
+    assert re.search(f"the store prod gives nothing out: .*{NOT_LOGGED_IN}", told)
     figures = host.run("keybearer metrics").stdout
     assert 'keybearer_store_up{store="local"} 1\n' in figures and 'keybearer_store_up{store="prod"} 0\n' in figures
     rows = json.loads(host.run("keybearer doctor --json", check=False).stdout)
@@ -121,8 +124,8 @@ def test_a_unit_is_refused_or_waits_as_its_credential_says(host: Machine, on_una
 
 # What an administrator does wrong, and what is said about it.
 MISTAKES = {
-    "unknown key": (NOBODY + "Colour=red\n", "root:keybearer-vault", 0o640, ":9: unknown key Colour= in [Login]"),
-    "another method's key": (NOBODY + "JwtFile=/j\n", "root:keybearer-vault", 0o640, ":9: JwtFile= does not belong"),
+    "unknown key": (NOBODY + "Colour=red\n", "root:keybearer-vault", 0o640, ":8: unknown key Colour= in [Login]"),
+    "another method's key": (NOBODY + "JwtFile=/j\n", "root:keybearer-vault", 0o640, ":8: JwtFile= does not belong"),
     "plain http": (NOBODY.replace("https://127.0.0.1", "http://bao"), "root:keybearer-vault", 0o640, ":4: Address="),
     "for everybody": (NOBODY, "root:keybearer-vault", 0o644, "has to be for root and the group keybearer-vault alone"),
     "for root alone": (NOBODY, "root:root", 0o600, "cannot be opened: Permission denied; chgrp keybearer-vault "),
@@ -137,22 +140,36 @@ def test_a_mistake_in_its_file_is_named_and_mended_without_a_restart(host: Machi
     try:
         write(host, text, owner, mode)
         host.run(["systemctl", "restart", f"{UNIT}.service"])
-        host.wait_for(says(host, f"{CONF}"), what="a broker that has heard of it")
+        host.wait_for(says(host, f"{CONF}"), 30, "a broker that has heard of it")
         assert expected in fact(host, "prod")
         check = host.run("keybearer config check", check=False)
         assert check.returncode == 2 and CONF in check.stderr
         assert fact(host, "local") == "up"
     finally:
         write(host, NOBODY)
-    host.wait_for(says(host, NOT_LOGGED_IN), what="a store that has read its file again")
+    host.wait_for(says(host, NOT_LOGGED_IN), 30, "a store that has read its file again")
     assert "well formed" in host.run("keybearer config check").stdout
 
 
-def test_it_comes_back_after_a_reboot_and_goes_with_its_file(host: Machine) -> None:
-    """Enabled, it is there at boot; switched off as the page says, nothing of it is left to be seen."""
+def test_it_comes_back_after_a_reboot_and_an_upgrade_gives_it_the_new_program(host: Machine) -> None:
+    """Enabled, it is there at boot; the package's new version runs at once, behind the socket that was there."""
     host.reboot()
-    host.wait_for(says(host, NOT_LOGGED_IN), what="a broker that has asked it again")
-    host.run(f"systemctl disable -q --now {UNIT}.socket; systemctl stop {UNIT}.service; rm {CONF}; systemctl restart keybearerd")
+    host.wait_for(says(host, NOT_LOGGED_IN), 30, "a broker that has asked it again")
+    pid, which = show(host, f"{UNIT}.service", "MainPID"), host.run(["stat", "-c", "%i", SOCKET]).stdout
+    host.run(f"{INSTALL} --reinstall", timeout=120)
+    assert show(host, f"{UNIT}.service", "MainPID") != pid
+    assert host.active(f"{UNIT}.service") and host.run(["stat", "-c", "%i", SOCKET]).stdout == which
+
+
+def test_it_goes_with_its_file_and_with_the_package(host: Machine) -> None:
+    """Switched off as the page says, nothing of it is to be seen; and a purge finds one that is on."""
+    host.run(f"systemctl disable -q --now {UNIT}.socket; systemctl stop {UNIT}.service; mv {CONF} /root; systemctl restart keybearerd")
     host.wait_for(lambda: fact(host, "local") == "up", what="a broker that is up")
     assert fact(host, "prod") == ""
     assert "WRONG" not in host.run("keybearer doctor").stdout
+    host.run(f"mv /root/prod.conf {CONF}; systemctl enable -q --now {UNIT}.socket && systemctl reload keybearerd")
+    host.wait_for(says(host, NOT_LOGGED_IN), 30, "a broker that has asked it again")
+    host.run("apt-get purge -qy keybearer", timeout=120)
+    assert host.run("systemctl list-units --all --plain --no-legend 'keybearer*'").stdout == ""
+    assert host.run("pgrep -a keybearer; ls -d /var/lib/keybearer-store-*; find /etc/systemd -name 'keybearer-store*'",
+                    check=False).stdout == ""

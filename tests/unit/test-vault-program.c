@@ -4,11 +4,14 @@
 
 #include "helper/store/vault/vault.h"
 
-#define GOOD                                                                                                \
-        "[Store]\nType=vault\n[Server]\nAddress=https://127.0.0.1:9\n[Login]\nMethod=token\nTokenFile=/t\n"
+/* Nobody listens there. */
+#define SERVER "[Store]\nType=vault\n[Server]\nAddress=https://127.0.0.1:9\n"
 
 static struct program p;
 static struct kb_vault_identity identity = {.name = "prod"};
+static char good[512]; /* settings */
+static char keep[4096];
+static size_t keep_size;
 
 static void write_settings(const char *text)
 {
@@ -55,47 +58,86 @@ static int stop(void **state)
         return 0;
 }
 
-/* What it refuses everything with, as it tells the broker. */
-static void greeting_says(const char *expected)
+/* Whether it refuses everything with that, as it tells the broker; which keeps what it is given. */
+static bool refuses_with(const char *expected, char *ret_said, size_t size)
 {
         _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_hello);
         struct kb_hello_reply reply;
 
-        kb_hello_request_put(&call.request, &(struct kb_hello_request){.broker = "1"});
+        kb_hello_request_put(&call.request,
+                             &(struct kb_hello_request){.broker = "1", .keep = KB_SPAN(keep, keep_size)});
         assert_int_equal(program_ask(&p, &call), KB_E_OK);
         assert_ok(kb_hello_reply_get(call.reply.body, &reply));
         assert_string_equal(reply.kind, "vault");
         assert_string_equal(reply.version, PACKAGE_VERSION);
         assert_int_equal(reply.refusal, KB_E_UNREACHABLE);
-        if (!strstr(reply.problem, expected))
-                fail_msg("\"%s\" is not in: %s", expected, reply.problem);
-        assert_int_equal(reply.keep.size, 0);
+        if (reply.keep.size > 0)
+                memcpy(keep, reply.keep.data, keep_size = reply.keep.size);
+        snprintf(ret_said, size, "%s", reply.problem);
+        return strstr(reply.problem, expected);
+}
+
+/* Soon: a login takes its time to fail, and settings are read once a second at most. */
+static void greeting_says(const char *expected)
+{
+        char said[512];
+
+        for (unsigned i = 0; i < 200; i++) {
+                if (refuses_with(expected, said, sizeof(said)))
+                        return;
+                usleep(100 * 1000);
+        }
+        fail_msg("\"%s\" is not in: %s", expected, said);
 }
 
 static void without_its_file_it_says_so_until_there_is_one(void **state)
 {
         begin();
         greeting_says("prod.conf: is not there; write it, see stores.conf(5)");
-        write_settings(GOOD);
-        usleep(1100 * 1000); /* once a second, and no more */
-        greeting_says("store prod has not logged in to https://127.0.0.1:9");
+        write_settings(good);
+        greeting_says("https://127.0.0.1:9");
 }
 
 static void a_mistake_is_named_until_it_is_mended(void **state)
 {
+        char said[512];
+
         write_settings("[Store]\nType=vault\n[Server]\nAddress=http://bao\n");
         begin();
         greeting_says("prod.conf:4: Address=http://bao \"http://bao\" is plain http to another host");
         greeting_says("there is more: keybearer config check");
-        write_settings("[Store]\nType=consul\n" GOOD);
-        usleep(1100 * 1000);
+        write_settings("[Store]\nType=consul\n" SERVER);
         greeting_says("prod.conf:2: Type=consul is none of vault");
-        write_settings(GOOD);
-        usleep(1100 * 1000);
-        greeting_says("store prod has not logged in");
+        write_settings(good);
+        greeting_says("https://127.0.0.1:9");
         write_settings("nonsense\n"); /* only a restart takes a change of what was good */
         usleep(1100 * 1000);
-        greeting_says("store prod has not logged in");
+        assert_true(refuses_with("https://127.0.0.1:9", said, sizeof(said)));
+}
+
+/* The first answer already: who asks right behind a start hears how the login went, and not that there is
+ * none. */
+static void the_first_greeting_waits_for_the_first_login(void **state)
+{
+        char said[512];
+
+        keep_size = 0;
+        write_settings(good);
+        begin();
+        if (!refuses_with("https://127.0.0.1:9: Failed to connect", said, sizeof(said)))
+                fail_msg("%s", said);
+}
+
+static void a_file_that_it_names_is_looked_for_again_too(void **state)
+{
+        char text[1024];
+
+        snprintf(text, sizeof(text), "%s[Server]\nCaFile=%s\n", good, in_folder("ca.pem"));
+        write_settings(text);
+        begin();
+        greeting_says(in_folder("ca.pem"));
+        write_settings(good);
+        greeting_says("https://127.0.0.1:9");
 }
 
 static void its_status_has_the_state_the_problem_and_the_servers(void **state)
@@ -103,13 +145,17 @@ static void its_status_has_the_state_the_problem_and_the_servers(void **state)
         _cleanup_call_ struct kb_call plain = kb_call_init(KB_VERB_store_status), call = {};
         struct kb_store_status_reply reply;
         struct kb_list row;
+        char text[1024];
 
-        write_settings(GOOD "[Server]\nAddress=https://second:8200\n");
+        snprintf(text, sizeof(text), "%s[Server]\nAddress=https://127.0.0.1:11\n", good);
+        write_settings(text);
         begin();
+        greeting_says("https://127.0.0.1:");
         assert_int_equal(admin_ask(&p, &call, &row, "store", "status", "", NULL), KB_E_OK);
         assert_string_equal(pair_of(row, "state"), "not logged in");
-        assert_non_null(strstr(pair_of(row, "problem"), "has not logged in"));
-        assert_string_equal(pair_of(row, "https://second:8200"), "not asked yet");
+        assert_non_null(strstr(pair_of(row, "problem"), "https://127.0.0.1:"));
+        assert_non_null(pair_of(row, "https://127.0.0.1:9"));
+        assert_non_null(pair_of(row, "https://127.0.0.1:11"));
         assert_int_equal(program_ask(&p, &plain), KB_E_OK);
         assert_ok(kb_store_status_reply_get(plain.reply.body, &reply));
         assert_string_equal(pair_of(reply.facts, "version"), PACKAGE_VERSION);
@@ -127,7 +173,7 @@ static void what_needs_a_login_is_unreachable_and_what_is_not_there_unsupported(
                 {KB_VERB_change_secret, KB_E_UNSUPPORTED}, {KB_VERB_crl, KB_E_UNSUPPORTED},
         };
 
-        write_settings(GOOD);
+        write_settings(good);
         begin();
         for (size_t i = 0; i < KB_ARRAY_SIZE(rows); i++) {
                 _cleanup_call_ struct kb_call call = kb_call_init(rows[i].verb);
@@ -162,15 +208,35 @@ static void what_needs_a_login_is_unreachable_and_what_is_not_there_unsupported(
         assert_admin(&p, KB_E_UNSUPPORTED, "store", "accept", "");
 }
 
+/* A token that no server ever hears of. */
+static int set_up(void **state)
+{
+        FILE *f;
+        int r = test_folder_make(state);
+
+        f = r == 0 ? fopen(in_folder("token"), "we") : NULL;
+        if (!f || fchmod(fileno(f), 0600) < 0)
+                return -1;
+        fputs("hvs.none\n", f);
+        fclose(f);
+        snprintf(good, sizeof(good),
+                 SERVER
+                 "ConnectTimeoutSec=500ms\nRequestTimeoutSec=1s\n[Login]\nMethod=token\nTokenFile=%s\n",
+                 in_folder("token"));
+        return 0;
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_teardown(without_its_file_it_says_so_until_there_is_one, stop),
                 cmocka_unit_test_teardown(a_mistake_is_named_until_it_is_mended, stop),
+                cmocka_unit_test_teardown(the_first_greeting_waits_for_the_first_login, stop),
+                cmocka_unit_test_teardown(a_file_that_it_names_is_looked_for_again_too, stop),
                 cmocka_unit_test_teardown(its_status_has_the_state_the_problem_and_the_servers, stop),
                 cmocka_unit_test_teardown(
                         what_needs_a_login_is_unreachable_and_what_is_not_there_unsupported, stop),
         };
 
-        return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
+        return cmocka_run_group_tests(tests, set_up, test_folder_remove);
 }

@@ -22,5 +22,6 @@ int main(int argc, char **argv)
                 return EXIT_FAILURE;
         }
         identity.name = argv[1];
+        identity.credentials = secure_getenv("CREDENTIALS_DIRECTORY");
         return kb_vault_main(&identity);
 }

@@ -10,50 +10,147 @@
 #include "common/clock.h"
 #include "helper/server/process.h"
 
-#define RETRY_USEC KB_USEC_PER_SEC
+#define RETRY_USEC    KB_USEC_PER_SEC
+#define PATIENCE_MAX  (9 * KB_USEC_PER_SEC) /* the broker waits 10 s for an answer, unless told otherwise */
+#define PATIENCE_MORE (KB_USEC_PER_SEC / 2) /* than a request takes at most */
 
 /* --- how it is --- */
 
+const struct kb_problem *kb_vault_problem(const struct kb_vault *v)
+{
+        return v->login ? kb_login_problem(v->login) : &v->problem;
+}
+
 const char *kb_vault_state_word(const struct kb_vault *v)
 {
-        return v->settings ? "not logged in" : "not configured";
+        if (!v->login)
+                return "not configured";
+        return kb_vault_problem(v)->error == KB_E_OK ? "open" : "not logged in";
 }
 
 void kb_vault_describe(const struct kb_vault *v, char *ret, size_t size)
 {
-        snprintf(ret, size, "%s: %s", kb_vault_state_word(v), v->problem.text);
+        const struct kb_problem *problem = kb_vault_problem(v);
+
+        snprintf(ret, size, "%s%s%s", kb_vault_state_word(v), problem->error == KB_E_OK ? "" : ": ",
+                 problem->error == KB_E_OK ? "" : problem->text);
+}
+
+static void add_server(const struct kb_vault *v, size_t i, struct kb_list_builder *facts)
+{
+        struct kb_cluster_state state;
+        char text[600];
+
+        kb_cluster_state(v->cluster, i, &state);
+        snprintf(text, sizeof(text), "%s%s%s",
+                 state.open      ? "not asked for now"
+                 : state.current ? "asked first"
+                                 : "asked next",
+                 state.text[0] ? ": " : "", state.text);
+        kb_list_add_text(facts, state.address, text);
 }
 
 void kb_vault_facts(const struct kb_vault *v, struct kb_list_builder *facts)
 {
+        const struct kb_problem *problem = kb_vault_problem(v);
+
         kb_list_add_text(facts, "state", kb_vault_state_word(v));
-        kb_list_add_text(facts, "problem", v->problem.text);
+        if (problem->error != KB_E_OK)
+                kb_list_add_text(facts, "problem", problem->text);
         kb_list_add_text(facts, "version", PACKAGE_VERSION);
-        for (size_t i = 0; v->settings && v->settings->addresses[i]; i++)
-                kb_list_add_text(facts, v->settings->addresses[i], "not asked yet");
+        if (!v->login)
+                return;
+        kb_login_facts(v->login, facts);
+        if (kb_cluster_trouble(v->cluster)[0])
+                kb_list_add_text(facts, "trouble with files", kb_cluster_trouble(v->cluster));
+        for (size_t i = 0; i < kb_cluster_size(v->cluster); i++)
+                add_server(v, i, facts);
+}
+
+/* systemd hears of each change once; so does the journal while there is no login, which speaks for itself.
+ */
+static void tell(struct kb_vault *v)
+{
+        char now[sizeof(v->told)];
+
+        kb_vault_describe(v, now, sizeof(now));
+        if (strcmp(now, v->told) == 0)
+                return;
+        memcpy(v->told, now, sizeof(now));
+        if (!v->login)
+                kb_process_log(LOG_ERR, "store %s is %s", v->identity.name, now);
+        sd_notifyf(0, "STATUS=%s", now);
+}
+
+/* --- the first login --- */
+
+static void settle(struct kb_vault *v)
+{
+        size_t n = v->n_waiting;
+
+        v->settled = true;
+        v->n_waiting = 0; /* nobody waits any more: no handler adds to it */
+        for (size_t i = 0; i < n; i++)
+                v->waiting[i].handler(v->waiting[i].request, v);
+}
+
+static int on_patience(sd_event_source *source, uint64_t now, void *userdata)
+{
+        settle(userdata);
+        return 0;
+}
+
+static void on_login_changed(struct kb_login *login, void *userdata)
+{
+        const struct kb_problem *problem = kb_login_problem(login);
+        struct kb_vault *v = userdata;
+
+        tell(v);
+        if (v->greeted && !v->settled &&
+            (problem->error == KB_E_OK || strcmp(problem->text, v->problem.text) != 0))
+                settle(v);
+}
+
+void kb_vault_greeted(struct kb_vault *v, struct kb_span keep)
+{
+        uint64_t patience;
+
+        if (!v->login)
+                return;
+        patience = kb_time_add(v->settings->request_usec, PATIENCE_MORE);
+        kb_login_restore(v->login, keep);
+        if (v->greeted)
+                return;
+        v->greeted = true;
+        v->problem = *kb_login_problem(v->login);
+        if (sd_event_add_time_relative(v->event, &v->patience, CLOCK_MONOTONIC,
+                                       patience < PATIENCE_MAX ? patience : PATIENCE_MAX, 0, on_patience,
+                                       v) < 0)
+                v->settled = true;
+}
+
+bool kb_vault_waits(struct kb_vault *v, struct kb_request *request, kb_handler handler)
+{
+        if (!v->greeted || v->settled || v->n_waiting == KB_VAULT_WAITING_MAX)
+                return false;
+        v->waiting[v->n_waiting++] = (struct kb_vault_waiting){request, handler};
+        return true;
 }
 
 /* --- settings --- */
 
-/* All problems for the journal; the first one for whoever asks. */
-static void note_problems(struct kb_vault *v, const struct kb_problems *problems, bool aloud)
+/* The first one, for whoever asks. */
+static void note_problems(struct kb_vault *v, const struct kb_problems *problems)
 {
-        for (size_t i = 0; i < problems->count; i++) {
-                _cleanup_free_ char *text = kb_problem_format(&problems->problems[i]);
+        _cleanup_free_ char *text = problems->count > 0 ? kb_problem_format(&problems->problems[0]) : NULL;
 
-                if (!text)
-                        continue;
-                if (aloud)
-                        kb_process_log(LOG_ERR, "%s", text);
-                if (i == 0)
-                        kb_problem(&v->problem, KB_E_UNREACHABLE, "%s", text);
-        }
+        kb_problem(&v->problem, KB_E_UNREACHABLE, "%s", text ? text : "the settings cannot be used");
         if (problems->count > 1)
                 kb_problem_add(&v->problem, "; there is more: keybearer config check");
 }
 
-/* aloud: what is wrong is news for the journal. */
-static int read_settings(struct kb_vault *v, bool aloud)
+/* 0, also when they cannot be used; -ENOMEM. */
+static int read_settings(struct kb_vault *v)
 {
         _cleanup_problems_ struct kb_problems problems = {0};
         _cleanup_free_ char *path = NULL;
@@ -66,37 +163,34 @@ static int read_settings(struct kb_vault *v, bool aloud)
         r = kb_vault_settings_new(path, &v->identity.trust, &problems, &v->settings);
         if (r == -ENOENT)
                 kb_problems_add(&problems, path, 0, "is not there; write it, see stores.conf(5)");
-        if (r == -EBADMSG || r == -ENOENT) {
-                kb_problem(&v->problem, KB_E_UNREACHABLE, "%s cannot be used", path);
-                note_problems(v, &problems, aloud);
-                return 0;
-        }
-        if (r < 0)
+        if (r < 0 && r != -ENOENT && r != -EBADMSG)
                 return r;
-        kb_problem(
-                &v->problem, KB_E_UNREACHABLE,
-                "store %s has not logged in to %s: this version of keybearer-store-vault cannot log in yet",
-                v->identity.name, v->settings->addresses[0]);
-        kb_process_log(LOG_WARNING, "%s", v->problem.text);
+        if (r < 0)
+                note_problems(v, &problems);
         return 0;
+}
+
+/* As far as it goes: what is missing is in `problem`. */
+static int open_store(struct kb_vault *v)
+{
+        int r = v->settings ? 0 : read_settings(v);
+
+        if (r == 0 && v->settings && !kb_vault_connect(v, on_login_changed)) {
+                kb_vault_settings_free(v->settings); /* what cannot be used may be mended in the file, too */
+                v->settings = NULL;
+        }
+        if (r == 0)
+                tell(v);
+        return r;
 }
 
 void kb_vault_retry(struct kb_vault *v, uint64_t now)
 {
-        struct kb_problem before = v->problem;
-        char status[600];
-
-        if (v->settings || now < v->reread + RETRY_USEC)
+        if (v->login || now < v->reread + RETRY_USEC)
                 return;
         v->reread = now;
-        if (read_settings(v, false) < 0)
-                return; /* memory is out: the next one tries again */
-        if (strcmp(before.text, v->problem.text) == 0)
-                return;
-        if (!v->settings)
-                kb_process_log(LOG_ERR, "%s", v->problem.text);
-        kb_vault_describe(v, status, sizeof(status));
-        sd_notifyf(0, "STATUS=%s", status);
+        if (open_store(v) < 0)
+                kb_process_log(LOG_ERR, "memory is out; the settings are read again later");
 }
 
 /* --- life --- */
@@ -111,7 +205,7 @@ int kb_vault_new(struct kb_vault **ret, sd_event *event, const struct kb_vault_i
         v->event = sd_event_ref(event);
         v->identity = *identity;
         v->reread = kb_now_monotonic();
-        r = read_settings(v, true);
+        r = open_store(v);
         if (r < 0)
                 return r;
         *ret = take_ptr(v);
@@ -122,6 +216,11 @@ void kb_vault_free(struct kb_vault *v)
 {
         if (!v)
                 return;
+        for (size_t i = 0; i < v->n_waiting; i++)
+                kb_request_fail(v->waiting[i].request, KB_E_BUSY, "the store stops: ask again");
+        sd_event_source_disable_unref(v->patience);
+        kb_login_free(v->login);
+        kb_cluster_free(v->cluster);
         kb_vault_settings_free(v->settings);
         sd_event_unref(v->event);
         free(v);
@@ -141,7 +240,9 @@ static int start(sd_event *event, void *userdata, void **ret_context)
 
 static bool idle(void *context)
 {
-        return true; /* every verb answers at once */
+        const struct kb_vault *v = context;
+
+        return v->n_waiting == 0;
 }
 
 static void describe(void *context, char *ret, size_t size)

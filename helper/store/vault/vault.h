@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The running program of one store of type vault: its settings, and why it gives nothing out while it does
- * not.
+ * The running program of one store of type vault: its settings, the cluster that they name, the login there,
+ * and why it gives nothing out while it does not.
  */
 
 #include <systemd/sd-event.h>
@@ -12,20 +12,37 @@
 #include "helper/config/store_vault.h"
 #include "helper/store/problem.h"
 #include "helper/store/store.h"
+#include "helper/store/vault/login.h"
 
 /* Which store this process is. */
 struct kb_vault_identity {
         const char *name;             /* of the store */
         const char *folder;           /* that its file NAME.conf lies in */
         struct kb_config_trust trust; /* who may have written it */
+        const char *credentials;      /* $CREDENTIALS_DIRECTORY; NULL: systemd passed none */
 };
+
+/* A request that is looked at again once the first login has been tried. */
+struct kb_vault_waiting {
+        struct kb_request *request;
+        kb_handler handler;
+};
+#define KB_VAULT_WAITING_MAX 1024
 
 struct kb_vault {
         sd_event *event;
         struct kb_vault_identity identity;
-        struct kb_vault_settings *settings; /* NULL: they cannot be used, as `problem` says */
-        struct kb_problem problem;          /* why nothing is given out; error KB_E_OK: it is */
-        uint64_t reread; /* when settings that cannot be used were last read; CLOCK_MONOTONIC */
+        struct kb_vault_settings *settings;
+        struct kb_cluster *cluster;
+        struct kb_login *login;    /* NULL: the settings cannot be used, as `problem` says */
+        struct kb_problem problem; /* until there is a login */
+        uint64_t reread;           /* when settings that cannot be used were last read; CLOCK_MONOTONIC */
+        char told[600];            /* how it was when systemd and the journal were last told */
+
+        bool greeted, settled;     /* the broker has greeted it; the first login after that has been tried */
+        sd_event_source *patience; /* until it counts as tried in any case */
+        struct kb_vault_waiting waiting[KB_VAULT_WAITING_MAX];
+        size_t n_waiting;
 };
 
 /*
@@ -40,6 +57,21 @@ KB_DEFINE_CLEANUP(struct kb_vault, kb_vault_free);
 /* Reads settings again that could not be used, once a second at most: nobody has to restart what was mended.
  */
 void kb_vault_retry(struct kb_vault *v, uint64_t now);
+
+/* Makes the cluster and the login of v->settings: connect.c. False after v->problem was filled in. */
+bool kb_vault_connect(struct kb_vault *v, kb_login_changed changed);
+
+/* error KB_E_OK: it is logged in. Else what everything that needs that is answered with. */
+const struct kb_problem *kb_vault_problem(const struct kb_vault *v);
+
+/* At each greeting: what the broker has kept for it. With the first one the login begins. */
+void kb_vault_greeted(struct kb_vault *v, struct kb_span keep);
+
+/*
+ * Whether the request waits: its handler is called again once the first login was tried. So nobody who comes
+ * right behind a start is told that it is not logged in when it is about to be.
+ */
+bool kb_vault_waits(struct kb_vault *v, struct kb_request *request, kb_handler handler);
 
 /* How the store is: in a word, in a line, and in names and texts for `store status`. */
 const char *kb_vault_state_word(const struct kb_vault *v);

@@ -5,9 +5,13 @@
 #include "common/clock.h"
 #include "helper/store/vault/vault.h"
 
+#define KEEP_MAX 4096 /* of hello */
+
 static void hello(struct kb_request *request, void *context)
 {
+        _cleanup_writer_ struct kb_writer keep = kb_writer_init(KEEP_MAX);
         struct kb_vault *v = context;
+        const struct kb_problem *problem;
         struct kb_hello_request q;
 
         if (kb_hello_request_get(kb_request_body(request), &q) < 0) {
@@ -15,17 +19,34 @@ static void hello(struct kb_request *request, void *context)
                 return;
         }
         kb_vault_retry(v, kb_now_monotonic());
+        kb_vault_greeted(v, q.keep);
+        if (kb_vault_waits(v, request, hello))
+                return;
+        if (v->login)
+                kb_login_keep(v->login, &keep);
+        problem = kb_vault_problem(v);
         kb_request_reply(request, hello, .kind = "vault", .version = PACKAGE_VERSION,
-                         .refusal = v->problem.error, .problem = v->problem.text);
+                         .epoch = v->login ? kb_login_epoch(v->login) : 0,
+                         .keep = KB_SPAN(keep.data, keep.size), .refusal = problem->error,
+                         .problem = problem->error == KB_E_OK ? "" : problem->text);
 }
 
 /* What needs a login. "unsupported" would be an end to a revocation, which still has to be done. */
 static void refuse(struct kb_request *request, void *context)
 {
         struct kb_vault *v = context;
+        const struct kb_problem *problem;
 
         kb_vault_retry(v, kb_now_monotonic());
-        kb_request_fail(request, v->problem.error, "%s", v->problem.text);
+        if (kb_vault_waits(v, request, refuse))
+                return;
+        problem = kb_vault_problem(v);
+        if (problem->error != KB_E_OK)
+                kb_request_fail(request, problem->error, "%s", problem->text);
+        else
+                kb_request_fail(request, KB_E_UNREACHABLE,
+                                "store %s is logged in, but this version fetches nothing yet",
+                                v->identity.name);
 }
 
 static void cannot(struct kb_request *request, void *context)

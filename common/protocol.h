@@ -19,7 +19,7 @@
 #include "common/error.h"
 #include "common/names.h"
 
-#define KB_PROTOCOL_VERSION     1
+#define KB_PROTOCOL_VERSION     2
 #define KB_PROTOCOL_VERSION_MIN 1 /* oldest we still speak */
 
 #define KB_FRAME_HEADER_SIZE 12                /* size, version, verb */

@@ -372,7 +372,8 @@ int kb_step_ask_fetch(struct kb_step *s, const char *version, kb_store_done done
 {
         struct kb_held *held = s->held;
         const struct kb_credential *c = definition_of(s);
-        _cleanup_list_ struct kb_list_builder parameters = kb_list_builder_init(KB_FRAME_MAX / 2);
+        _cleanup_list_ struct kb_list_builder parameters = kb_list_builder_init(KB_FRAME_MAX / 2),
+                                              pointers = kb_list_builder_init(KB_FRAME_MAX / 2);
         char request[64];
         int r = c ? ask(s, KB_VERB_fetch, done) : -ENOENT;
 
@@ -381,6 +382,9 @@ int kb_step_ask_fetch(struct kb_step *s, const char *version, kb_store_done done
         s->clock = kb_clock_offset();
         for (size_t i = 0; i < c->params.count; i++)
                 kb_list_add_text(&parameters, c->params.pairs[i].name, c->params.pairs[i].value);
+        for (size_t i = 0; i < c->fields.count; i++)
+                if (c->fields.pairs[i].value[0] == '/')
+                        kb_list_add_string(&pointers, c->fields.pairs[i].value);
         /* A fetch that is tried again is the same one for the store; the one after an answer is another. */
         snprintf(request, sizeof(request), "%s.%u", held->request, held->fetched);
         kb_fetch_request_put(kb_store_call_writer(s->call),
@@ -389,6 +393,7 @@ int kb_step_ask_fetch(struct kb_step *s, const char *version, kb_store_done done
                                      .method = c->method,
                                      .version = version ? version : c->version,
                                      .parameters = kb_list_built(&parameters),
+                                     .pointers = kb_list_built(&pointers),
                                      .request = request,
                              });
         kb_store_call_start(s->call);

@@ -27,6 +27,9 @@ static bool key_of(const struct kb_credential *c, char ret[static KEY_MAX])
                 n = add_part(ret, n, parts[i]);
         for (size_t i = 0; i < c->params.count; i++)
                 n = add_part(ret, add_part(ret, n, c->params.pairs[i].name), c->params.pairs[i].value);
+        for (size_t i = 0; i < c->fields.count; i++)
+                if (c->fields.pairs[i].value[0] == '/') /* a pointer, which the store follows */
+                        n = add_part(ret, n, c->fields.pairs[i].value);
         return n < KEY_MAX;
 }
 

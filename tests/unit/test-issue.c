@@ -94,6 +94,31 @@ static void a_stale_answer_is_never_another_definitions(void **state)
         ask_stale("b", "Param.Method=get\nParam.x=1\n", "");
 }
 
+/* Asks, is answered, and ends. */
+static void ask_and_end(const char *credential, const char *trace, const char *password, const char *key)
+{
+        struct asked asked;
+
+        world_ask(&asked, credential);
+        assert_string_equal(world_trace(), trace);
+        FETCHED("kv/orders@1", 0, "password", password, key, key ? "deep" : NULL);
+        world_commit();
+        kb_grants_end(world_held(credential));
+        world_commit();
+        world_revoked();
+        world_trace();
+}
+
+static void a_part_of_a_value_is_asked_for_by_its_pointer_and_kept_with_it(void **state)
+{
+        world_define("plain", KV STALE);
+        world_define("part", KV STALE "[Credential]\nField.key=/tls/0/key\nField.word=password\n");
+        ask_and_end("part", "fetch kv/orders /tls/0/key", "x", "/tls/0/key");
+        ask_and_end("plain", "fetch kv/orders", "x", NULL); /* does not take its place */
+        ask_stale("part", "[Credential]\nField.key=/tls/0/key\nField.word=password\n", "key=deep word=x");
+        ask_stale("plain", "", "password=x");
+}
+
 static void a_store_that_says_no_ends_what_it_said_before(void **state)
 {
         struct asked asked;
@@ -404,6 +429,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(a_lease_that_is_fetched_again_keeps_its_record),
                 TEST(a_stale_answer_is_never_another_definitions),
+                TEST(a_part_of_a_value_is_asked_for_by_its_pointer_and_kept_with_it),
                 TEST(a_store_that_says_no_ends_what_it_said_before),
                 TEST(a_start_that_asks_on_after_a_restart_waits_for_the_store),
                 TEST(a_version_of_a_store_that_was_put_back_is_asked_for_by_its_number),

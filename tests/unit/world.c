@@ -343,6 +343,17 @@ struct kb_writer *kb_store_call_writer(struct kb_store_call *c)
         return &c->fields;
 }
 
+/* "fetch PATH@VERSION POINTER POINTER" */
+static void name_fetch(struct kb_store_call *c, struct kb_fetch_request fetch)
+{
+        int n = snprintf(c->what, sizeof(c->what), "fetch %s%s%s", fetch.path, fetch.version[0] ? "@" : "",
+                         fetch.version);
+        const char *pointer;
+
+        while (kb_list_next_string(&fetch.pointers, &pointer))
+                n += snprintf(c->what + n, sizeof(c->what) - (size_t)n, " %s", pointer);
+}
+
 void kb_store_call_start(struct kb_store_call *c)
 {
         struct kb_span fields = KB_SPAN(c->fields.data, c->fields.size);
@@ -356,8 +367,7 @@ void kb_store_call_start(struct kb_store_call *c)
         if (c->broken)
                 return;
         if (c->is.verb == KB_VERB_fetch && kb_fetch_request_get(fields, &fetch) >= 0)
-                snprintf(c->what, sizeof(c->what), "fetch %s%s%s", fetch.path, fetch.version[0] ? "@" : "",
-                         fetch.version);
+                name_fetch(c, fetch);
         if (c->is.verb == KB_VERB_renew && kb_renew_request_get(fields, &renew) >= 0)
                 snprintf(c->what, sizeof(c->what), "renew %s", renew.lease);
         if (c->is.verb == KB_VERB_revoke && kb_revoke_request_get(fields, &revoke) >= 0)

@@ -8,6 +8,7 @@
 #define SERVER "[Store]\nType=vault\n[Server]\nAddress=https://127.0.0.1:9\n"
 
 static struct program p;
+static const char *state_folder = test_folder;
 static struct kb_vault_identity identity = {.name = "prod"};
 static char good[512]; /* settings */
 static char keep[4096];
@@ -31,6 +32,7 @@ static void begin(void)
         int fd;
 
         identity.folder = test_folder;
+        identity.state = state_folder;
         identity.trust =
                 (struct kb_config_trust){.owner = getuid(), .reader = KB_VAULT_USER, .reader_gid = getgid()};
         program_folders(&p);
@@ -140,6 +142,15 @@ static void a_file_that_it_names_is_looked_for_again_too(void **state)
         greeting_says("https://127.0.0.1:9");
 }
 
+static void without_a_folder_of_its_own_it_says_so(void **state)
+{
+        state_folder = "/no/such/folder";
+        write_settings(good);
+        begin();
+        state_folder = test_folder;
+        greeting_says("reading the key of fingerprints in its folder: ");
+}
+
 static void its_status_has_the_state_the_problem_and_the_servers(void **state)
 {
         _cleanup_call_ struct kb_call plain = kb_call_init(KB_VERB_store_status), call = {};
@@ -233,6 +244,7 @@ int main(void)
                 cmocka_unit_test_teardown(a_mistake_is_named_until_it_is_mended, stop),
                 cmocka_unit_test_teardown(the_first_greeting_waits_for_the_first_login, stop),
                 cmocka_unit_test_teardown(a_file_that_it_names_is_looked_for_again_too, stop),
+                cmocka_unit_test_teardown(without_a_folder_of_its_own_it_says_so, stop),
                 cmocka_unit_test_teardown(its_status_has_the_state_the_problem_and_the_servers, stop),
                 cmocka_unit_test_teardown(
                         what_needs_a_login_is_unreachable_and_what_is_not_there_unsupported, stop),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the settings of a store to its cluster and its login. */
+/* From the settings of a store to its cluster, its login and its engines. */
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -73,9 +73,33 @@ static bool make_login(struct kb_vault *v, kb_login_changed changed)
         return fail(v, &problem);
 }
 
+static bool make_engines(struct kb_vault *v)
+{
+        struct kb_engines_settings settings = {
+                .event = v->event,
+                .cluster = v->cluster,
+                .login = v->login,
+                .namespace = v->settings->namespace,
+                .request_usec = v->settings->request_usec,
+        };
+        struct kb_problem problem;
+        int r = v->identity.state ? kb_fingerprint_key(v->identity.state, settings.fingerprint_key)
+                                  : -ENOENT;
+
+        if (r >= 0)
+                r = kb_engines_new(&v->engines, &settings);
+        kb_wipe(settings.fingerprint_key, sizeof(settings.fingerprint_key));
+        if (r >= 0)
+                return true;
+        kb_problem_errno(&problem, r, "reading the key of fingerprints in its folder");
+        kb_login_free(v->login);
+        v->login = NULL;
+        return fail(v, &problem);
+}
+
 bool kb_vault_connect(struct kb_vault *v, kb_login_changed changed)
 {
         if (!v->cluster && !make_cluster(v))
                 return false;
-        return make_login(v, changed);
+        return make_login(v, changed) && make_engines(v);
 }

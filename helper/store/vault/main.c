@@ -23,5 +23,6 @@ int main(int argc, char **argv)
         }
         identity.name = argv[1];
         identity.credentials = secure_getenv("CREDENTIALS_DIRECTORY");
+        identity.state = secure_getenv("STATE_DIRECTORY");
         return kb_vault_main(&identity);
 }

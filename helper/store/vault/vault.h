@@ -12,6 +12,7 @@
 #include "helper/config/store_vault.h"
 #include "helper/store/problem.h"
 #include "helper/store/store.h"
+#include "helper/store/vault/engines.h"
 #include "helper/store/vault/login.h"
 
 /* Which store this process is. */
@@ -20,6 +21,7 @@ struct kb_vault_identity {
         const char *folder;           /* that its file NAME.conf lies in */
         struct kb_config_trust trust; /* who may have written it */
         const char *credentials;      /* $CREDENTIALS_DIRECTORY; NULL: systemd passed none */
+        const char *state;            /* $STATE_DIRECTORY */
 };
 
 /* A request that is looked at again once the first login has been tried. */
@@ -34,10 +36,11 @@ struct kb_vault {
         struct kb_vault_identity identity;
         struct kb_vault_settings *settings;
         struct kb_cluster *cluster;
-        struct kb_login *login;    /* NULL: the settings cannot be used, as `problem` says */
-        struct kb_problem problem; /* until there is a login */
-        uint64_t reread;           /* when settings that cannot be used were last read; CLOCK_MONOTONIC */
-        char told[600];            /* how it was when systemd and the journal were last told */
+        struct kb_login *login;     /* NULL: the settings cannot be used, as `problem` says */
+        struct kb_engines *engines; /* there when the login is */
+        struct kb_problem problem;  /* until there is a login */
+        uint64_t reread;            /* when settings that cannot be used were last read; CLOCK_MONOTONIC */
+        char told[600];             /* how it was when systemd and the journal were last told */
 
         bool greeted, settled;     /* the broker has greeted it; the first login after that has been tried */
         sd_event_source *patience; /* until it counts as tried in any case */
@@ -58,7 +61,8 @@ KB_DEFINE_CLEANUP(struct kb_vault, kb_vault_free);
  */
 void kb_vault_retry(struct kb_vault *v, uint64_t now);
 
-/* Makes the cluster and the login of v->settings: connect.c. False after v->problem was filled in. */
+/* Makes the cluster, the login and the engines of v->settings: connect.c. False after v->problem was filled
+ * in. */
 bool kb_vault_connect(struct kb_vault *v, kb_login_changed changed);
 
 /* error KB_E_OK: it is logged in. Else what everything that needs that is answered with. */

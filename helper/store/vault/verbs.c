@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The verbs of a store: so far it greets, and says how it is. */
+/* The verbs of a store: it greets, says how it is, and hands secrets to the engines. */
 #include <string.h>
 
 #include "common/clock.h"
@@ -31,22 +31,45 @@ static void hello(struct kb_request *request, void *context)
                          .problem = problem->error == KB_E_OK ? "" : problem->text);
 }
 
-/* What needs a login. "unsupported" would be an end to a revocation, which still has to be done. */
-static void refuse(struct kb_request *request, void *context)
+/*
+ * Whether it is logged in; else the request waits for that, or has been failed. "Unsupported" would be an
+ * end to a revocation, which still has to be done.
+ */
+static bool ready(struct kb_vault *v, struct kb_request *request, kb_handler handler)
 {
-        struct kb_vault *v = context;
         const struct kb_problem *problem;
 
         kb_vault_retry(v, kb_now_monotonic());
-        if (kb_vault_waits(v, request, refuse))
-                return;
+        if (kb_vault_waits(v, request, handler))
+                return false;
         problem = kb_vault_problem(v);
         if (problem->error != KB_E_OK)
                 kb_request_fail(request, problem->error, "%s", problem->text);
-        else
-                kb_request_fail(request, KB_E_UNREACHABLE,
-                                "store %s is logged in, but this version fetches nothing yet",
-                                v->identity.name);
+        return problem->error == KB_E_OK;
+}
+
+static void fetch(struct kb_request *request, void *context)
+{
+        struct kb_vault *v = context;
+
+        if (ready(v, request, fetch))
+                kb_engines_fetch(v->engines, request);
+}
+
+static void renew(struct kb_request *request, void *context)
+{
+        struct kb_vault *v = context;
+
+        if (ready(v, request, renew))
+                kb_engines_renew(v->engines, request);
+}
+
+static void revoke_lease(struct kb_request *request, void *context)
+{
+        struct kb_vault *v = context;
+
+        if (ready(v, request, revoke_lease))
+                kb_engines_revoke(v->engines, request);
 }
 
 static void cannot(struct kb_request *request, void *context)
@@ -97,9 +120,9 @@ const struct kb_dispatch kb_vault_dispatch[] = {
         {KB_VERB_store_continue, cannot},
         {KB_VERB_change_secret, cannot},
         {KB_VERB_directory, cannot},
-        {KB_VERB_fetch, refuse},
-        {KB_VERB_renew, refuse},
-        {KB_VERB_revoke, refuse},
+        {KB_VERB_fetch, fetch},
+        {KB_VERB_renew, renew},
+        {KB_VERB_revoke, revoke_lease},
         {KB_VERB_crl, cannot},
         {KB_VERB_store_status, status},
         {KB_VERB_store_admin, admin},

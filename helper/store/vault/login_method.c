@@ -64,7 +64,7 @@ const struct kb_login_method_row kb_login_methods[KB_LOGIN_METHODS] = {
 
 static const char *path_of(const struct kb_login_settings *settings, const struct kb_login_part *part)
 {
-        return *(const char *const *)((const char *)settings + part->path);
+        return *(const char *const *)(const void *)((const char *)settings + part->path);
 }
 
 int kb_login_settings_check(const struct kb_login_settings *settings)

@@ -175,7 +175,8 @@ static void finish(struct kb_publisher *p, enum kb_error error)
                         continue;
                 }
                 *next = w->next;
-                w->done(error, p->problem, w->userdata);
+                if (w->done)
+                        w->done(error, p->problem, w->userdata);
                 free(w);
         }
         schedule(p, p->broker->config->refresh_usec);
@@ -344,7 +345,8 @@ void kb_publisher_refresh(struct kb_publisher *p, kb_publisher_done done, void *
         struct waiting *w = calloc(1, sizeof(*w));
 
         if (!w) {
-                done(KB_E_BUSY, "out of memory", userdata);
+                if (done)
+                        done(KB_E_BUSY, "out of memory", userdata);
                 return;
         }
         *w = (struct waiting){.next = p->waiting, .done = done, .userdata = userdata};

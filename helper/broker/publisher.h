@@ -34,7 +34,7 @@ KB_DEFINE_CLEANUP(struct kb_publisher, kb_publisher_free);
 
 /*
  * Asks the store now. done is called once what the store had at this moment is in force,
- * or could not be brought in force: error and text say why.
+ * or could not be brought in force: error and text say why. NULL: nobody has to know.
  */
 typedef void (*kb_publisher_done)(enum kb_error error, const char *text, void *userdata);
 void kb_publisher_refresh(struct kb_publisher *p, kb_publisher_done done, void *userdata);

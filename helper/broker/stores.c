@@ -10,6 +10,7 @@
 #include "common/file.h"
 #include "helper/broker/crl.h"
 #include "helper/broker/disk.h"
+#include "helper/broker/publisher.h"
 #include "helper/broker/store_client.h"
 #include "helper/config/store.h"
 #include "helper/grant/cache.h"
@@ -99,8 +100,13 @@ static int keep_read(const struct store *s, struct kb_writer *out)
 
 static void note_change(struct store *s, bool up, enum kb_error error)
 {
+        const struct kb_broker *broker = s->owner->broker;
+
         if (s->asked && s->up == up)
                 return;
+        /* not in a minute: what it could not say meanwhile may be a denial */
+        if (s->asked && up && strcmp(s->name, broker->config->directory_store) == 0)
+                kb_publisher_refresh(broker->publisher, NULL, NULL);
         s->asked = true;
         s->up = up;
         kb_broker_note(s->owner->broker, (struct kb_event){

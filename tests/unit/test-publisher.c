@@ -428,6 +428,19 @@ static void a_host_that_slept_asks_at_once(void **state)
         assert_int_equal(store.asked, asked + 1);
 }
 
+static void nobody_has_to_wait_for_it(void **state)
+{
+        assert_int_equal(refresh(), KB_E_OK);
+        store.version++;
+        memory_left = 1; /* it is not asked then, and nobody hears of that */
+        kb_publisher_refresh(broker.publisher, NULL, NULL);
+        memory_left = 0;
+        assert_int_equal(state_of().version, store.version - 1);
+        kb_publisher_refresh(broker.publisher, NULL, NULL);
+        while (state_of().version < store.version)
+                assert_ok(sd_event_run(broker.event, KB_USEC_PER_SEC));
+}
+
 static void a_store_that_takes_for_ever_is_given_up(void **state)
 {
         store.slow = true;
@@ -713,6 +726,7 @@ int main(void)
                 TEST(when_it_was_confirmed_is_known_after_a_restart),
                 TEST(a_store_that_lies_changes_nothing_and_comes_to_an_end),
                 TEST(a_host_that_slept_asks_at_once),
+                TEST(nobody_has_to_wait_for_it),
                 TEST(a_store_that_takes_for_ever_is_given_up),
                 TEST(who_still_waits_at_the_end_is_forgotten),
                 TEST(unchanged_is_no_answer_to_who_has_nothing),

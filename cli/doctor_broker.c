@@ -146,13 +146,15 @@ static bool opens(const char *name, const char *path)
 char *doctor_key_is_newer(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
 {
         const char *started = fact(d, "started");
+        uint64_t changed;
         struct stat st;
 
         if (!started)
                 return NULL;
         if (stat(HOST_KEY, &st) < 0)
                 return cli_format("%s: %s", HOST_KEY, strerror(errno));
-        if ((uint64_t)st.st_ctim.tv_sec <= strtoull(started, NULL, 10) / KB_USEC_PER_SEC)
+        changed = (uint64_t)st.st_ctim.tv_sec * KB_USEC_PER_SEC + (uint64_t)st.st_ctim.tv_nsec / 1000;
+        if (changed <= strtoull(started, NULL, 10))
                 return NULL;
         return cli_format("%s has changed since keybearerd was started", HOST_KEY);
 }

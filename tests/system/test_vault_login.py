@@ -36,7 +36,7 @@ APPROLE = "Method=approle\nMount={mount}\nRoleIdFile=/etc/keybearer/prod.role-id
 @pytest.fixture(scope="module")
 def host(run: Run, installed: tuple[Path, ...], network: Network, openbao: OpenBao) -> Iterator[Machine]:
     """A machine with our package, in the servers' network, and a store that is switched on and has no file yet."""
-    with run.machine(*installed, plug=network.plug("10.77.0.4")) as it:
+    with run.machine(*installed, plug=network.plug("10.77.0.5")) as it:
         it.copy_in(openbao.servers.authority.file, "/etc/keybearer/bao-ca.pem")
         it.run(f"install -d -o keybearer-vault -g keybearer-vault -m 0700 {STATE}")
         yield it

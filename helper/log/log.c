@@ -358,7 +358,8 @@ static void commit_anchors(struct kb_log *log, struct queue *asked, uint64_t now
         struct item *item;
         int r;
 
-        if (asked->n == 0 && !kb_commit_anchor_due(&log->commit, now))
+        /* where nothing waits to be written, an anchor shows whether anything can be */
+        if (asked->n == 0 && log->error == 0 && !kb_commit_anchor_due(&log->commit, now))
                 return;
         r = kb_commit_anchor(&log->commit, now, &anchor);
         pthread_mutex_lock(&log->mutex);
@@ -415,11 +416,7 @@ static uint64_t next_deadline_locked(const struct kb_log *log, uint64_t monotoni
                 deadline = kb_commit_anchor_due(c, now)
                                    ? monotonic
                                    : kb_time_add(monotonic, c->options.anchor_age - since);
-        if (log->error == 0 || (log->waiting.n == 0 && deadline == KB_TIME_NEVER))
-                return deadline;
-        if (log->waiting.n > 0)
-                return log->retry_at;
-        return deadline > log->retry_at ? deadline : log->retry_at;
+        return log->error == 0 ? deadline : log->retry_at;
 }
 
 /* Returns false when it is time to go. */

@@ -353,6 +353,7 @@ static void too_much_at_once_is_refused_not_swallowed(void **state)
 
 static void an_anchor_can_be_asked_for(void **state)
 {
+        struct kb_log_state now;
         struct kb_anchor anchor;
         struct kb_log *log;
 
@@ -373,7 +374,15 @@ static void an_anchor_can_be_asked_for(void **state)
         wait_for(log, 3);
         assert_int_equal(results[2].r, -ENOSPC);
         assert_string_equal(results[2].line, "");
+        kb_log_get_state(log, &now);
+        assert_int_equal(now.error, -ENOSPC);
+        for (unsigned i = 0; i < PATIENCE && now.error != 0; i++) { /* nobody writes: it looks by itself */
+                usleep(1000);
+                kb_log_get_state(log, &now);
+        }
+        assert_int_equal(now.error, 0);
         kb_log_free(log);
+        assert_int_equal(count_events(1, KB_EVENT_ANCHOR, NULL), 2);
 }
 
 static void anchors_come_by_themselves(void **state)

@@ -150,14 +150,14 @@ def test_a_wrong_secret_id_locks_nobody_out(host: Machine, openbao: OpenBao) -> 
 
 def test_each_other_method_logs_in(host: Machine, openbao: OpenBao) -> None:
     """A client certificate, a JWT, and a token from a file."""
-    engines.certificates(openbao, "cert", "host", ["default"], "host.test", token_ttl="1h")
+    engines.certificates(openbao, "host-cert", "host", ["default"], "host.test", token_ttl="1h")
     own = openbao.servers.authority.certificate("host.test")
     secret(host, f"{STATE}/host.pem", own.certificate.read_text() + own.key.read_text())
-    use(host, openbao, "Method=cert\nRole=host\n", server=f"ClientCertificate={STATE}/host.pem\nClientKey={STATE}/host.pem\n")
+    use(host, openbao, "Method=cert\nMount=host-cert\nRole=host\n", server=f"ClientCertificate={STATE}/host.pem\nClientKey={STATE}/host.pem\n")
     assert logged_in(host)["login"] == "cert"
     issuer = Issuer()
-    engines.jwt(openbao, "jwt", "host", issuer, ["default"], "host-1", token_ttl="1h")
-    use(host, openbao, f"Method=jwt\nRole=host\nJwtFile={STATE}/jwt\n", **{f"{STATE}/jwt": issuer.token("host-1")})
+    engines.jwt(openbao, "host-jwt", "host", issuer, ["default"], "host-1", token_ttl="1h")
+    use(host, openbao, f"Method=jwt\nMount=host-jwt\nRole=host\nJwtFile={STATE}/jwt\n", **{f"{STATE}/jwt": issuer.token("host-1")})
     assert logged_in(host)["login"] == "jwt"
     token = openbao.call("POST", "auth/token/create", {"policies": ["default"], "ttl": "1h"})["auth"]
     use(host, openbao, f"Method=token\nTokenFile={STATE}/token\n", **{f"{STATE}/token": token["client_token"]})

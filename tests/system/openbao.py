@@ -297,3 +297,22 @@ class OpenBao:
         """Writes a policy: path -> capabilities."""
         text = "".join(f'path "{path}" {{ capabilities = {json.dumps(list(caps))} }}\n' for path, caps in rules.items())
         self.write(f"sys/policies/acl/{name}", policy=text)
+
+
+class Namespace(OpenBao):
+    """A namespace of its own in a server: every path can be what it is in the documents, whoever else uses the server."""
+
+    def __init__(self, server: OpenBao, name: str) -> None:
+        self.__dict__.update(server.__dict__)
+        self.server = server
+        self.name = name
+        server.write(f"sys/namespaces/{name}")
+
+    def ask(self, method: str, path: str, body: Any = None, token: str | None = None, node: str = "",
+            headers: Mapping[str, str] = {}, certificate: Certificate | None = None) -> Answer:
+        """The same, inside."""
+        return super().ask(method, path, body, token, node, {"X-Vault-Namespace": self.name, **headers}, certificate)
+
+    def active(self, timeout: float = 30) -> str:
+        """The node that serves."""
+        return self.server.active(timeout)

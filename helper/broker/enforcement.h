@@ -2,20 +2,30 @@
 #pragma once
 
 /*
- * What it takes to bring a document in force: judge it against this host's own files, keep it as the last
- * good one, publish it to the name service. Disk and arithmetic over thousands of people, so it is made for
- * the disk's thread and touches nothing but itself.
+ * What it takes to bring a document in force: check who vouches for it, judge it against this host's own
+ * files, keep it as the last good one, publish it to the name service. Disk and arithmetic over thousands of
+ * people, so it is made for the disk's thread and touches nothing but itself.
  */
 
 #include "common/names.h"
 #include "common/wire.h"
 #include "directory/document.h"
+#include "directory/head.h"
+#include "helper/config/file.h"
 
 /* Folders. */
 struct kb_enforcement_places {
         const char *accounts;  /* passwd and group are in it: /etc */
         const char *nss;       /* where names are published */
         const char *directory; /* where the last good document is kept */
+        const char *key;       /* a file: public keys of those who may sign it */
+        uid_t key_owner;       /* who has to own that file */
+};
+
+/* Whose document it was, and which: what comes after it is of the same cluster, and not older. */
+struct kb_enforcement_mark {
+        char cluster[KB_CLUSTER_NAME_MAX + 1]; /* "": there was none that is signed */
+        uint64_t version;
 };
 
 struct kb_enforcement {
@@ -27,6 +37,11 @@ struct kb_enforcement {
         /* which the last good one has to be, so that nothing older is published; NULL: whichever it is */
         const char *expected_store; /* stays the caller's */
         uint64_t expected_version;
+
+        /* Signed documents only: the store `local` is part of this host, every other one is not. */
+        const char *cluster;             /* Cluster=, stays the caller's; NULL or "": that of the mark */
+        struct kb_enforcement_mark mark; /* in: what was there so far; out: this one, once its signature is
+                                            found good, whether or not it comes in force */
 
         /* the document: set by the caller, or by a run from_disk */
         char store[KB_CREDENTIAL_NAME_MAX + 1]; /* that it is from */

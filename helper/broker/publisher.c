@@ -38,6 +38,8 @@ struct kb_publisher {
         uint64_t confirmed;
         uint64_t confirmed_kept; /* what the disk has of it */
         char problem[256];
+        char noted[256]; /* the problem that the log was told of last */
+        struct kb_enforcement_mark mark;
 
         /* under way: at most one of the two */
         struct kb_transfer *transfer;
@@ -108,6 +110,7 @@ static void take(struct kb_publisher *p, struct kb_enforcement *e)
         kb_directory_free(p->directory);
         p->directory = take_ptr(e->directory);
         memcpy(p->store, e->store, sizeof(p->store));
+        p->mark = e->mark;
         p->version = e->version;
         p->not_after = e->not_after;
 }
@@ -117,6 +120,24 @@ static void set_problem(struct kb_publisher *p, const char *text)
         snprintf(p->problem, sizeof(p->problem), "%s", text);
 }
 
+/*
+ * The log hears of a directory that cannot be taken, once of each reason: it is asked for every minute. Of a
+ * store that is away there are records of its own.
+ */
+static void note_refused(struct kb_publisher *p, enum kb_error error)
+{
+        if (error == KB_E_OK)
+                p->noted[0] = '\0';
+        if (error == KB_E_OK || error == KB_E_UNREACHABLE || error == KB_E_SEALED ||
+            error == KB_E_THROTTLED || error == KB_E_BUSY || strcmp(p->noted, p->problem) == 0)
+                return;
+        memcpy(p->noted, p->problem, sizeof(p->noted));
+        kb_broker_note(p->broker, (struct kb_event){.id = KB_EVENT_DIRECTORY_REFUSED,
+                                                    .store = p->asked_store,
+                                                    .reason = kb_error_word(error),
+                                                    .detail = p->problem});
+}
+
 static struct kb_enforcement *enforcement_new(const struct kb_publisher *p)
 {
         struct kb_enforcement *e = calloc(1, sizeof(*e));
@@ -124,6 +145,8 @@ static struct kb_enforcement *enforcement_new(const struct kb_publisher *p)
         if (e) {
                 e->places = p->places.enforcement;
                 e->range = p->broker->config->id_range;
+                e->cluster = p->broker->config->directory_cluster;
+                e->mark = p->mark;
         }
         return e;
 }
@@ -163,6 +186,7 @@ static void finish(struct kb_publisher *p, enum kb_error error)
         struct waiting **next = &p->waiting;
 
         kb_user_grants_check(p->broker->user_grants, NULL);
+        note_refused(p, error);
         if (error == KB_E_OK)
                 p->problem[0] = '\0';
         else
@@ -370,14 +394,17 @@ static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
 /* Before anybody is served, so here and now. */
 static void take_up_kept(struct kb_publisher *p)
 {
-        struct kb_enforcement e = {
-                .places = p->places.enforcement, .range = p->broker->config->id_range, .from_disk = true};
+        struct kb_enforcement e = {.places = p->places.enforcement,
+                                   .range = p->broker->config->id_range,
+                                   .cluster = p->broker->config->directory_cluster,
+                                   .from_disk = true};
         int r = kb_enforcement_run(&e);
 
         if (r >= 0) {
                 take(p, &e);
                 p->confirmed = p->confirmed_kept = e.confirmed;
         } else if (r != -ENOENT) {
+                p->mark = e.mark; /* of no use here and now, and not to be gone behind either */
                 set_problem(p, e.problem);
                 kb_process_log(LOG_ERR,
                                "the last good directory is of no use (%s): nobody is let in until the store "

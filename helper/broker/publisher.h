@@ -20,7 +20,8 @@ struct kb_publisher_places {
 #define KB_PUBLISHER_PLACES                                                                                 \
         (&(const struct kb_publisher_places){.enforcement = {.accounts = "/etc",                            \
                                                              .nss = KB_STATEDIR "/nss",                     \
-                                                             .directory = KB_STATEDIR "/directory"},        \
+                                                             .directory = KB_STATEDIR "/directory",         \
+                                                             .key = KB_SYSCONFDIR "/directory.pub"},        \
                                              .stores = KB_RUNDIR "/stores"})
 
 /*

@@ -36,6 +36,8 @@ void kb_request_reply_end(struct kb_request *request)
                 assert_ok(kb_fetch_reply_get(out, &request->fetched));
         else if (request->verb == KB_VERB_renew)
                 assert_ok(kb_renew_reply_get(out, &request->renewed));
+        else if (request->verb == KB_VERB_directory)
+                assert_ok(kb_directory_reply_get(out, &request->directory));
 }
 
 void kb_request_fail(struct kb_request *request, enum kb_error error, const char *format, ...)
@@ -225,7 +227,7 @@ void kb_login_judge_cancel(struct kb_login_judgement *judgement)
 
 /* --- requests --- */
 
-static void begin(struct kb_request *q, uint32_t verb)
+void ask_begin(struct kb_request *q, uint32_t verb)
 {
         *q = (struct kb_request){.verb = verb, .body = kb_writer_init(KB_FRAME_MAX)};
 }
@@ -244,7 +246,7 @@ void ask_fetch(struct kb_request *q, const char *path, const char *method, const
                         *value++ = '\0';
                         kb_list_add_text(&list, word, value);
                 }
-        begin(q, KB_VERB_fetch);
+        ask_begin(q, KB_VERB_fetch);
         kb_fetch_request_put(&q->body, &(struct kb_fetch_request){.path = path,
                                                                   .method = method ? method : "",
                                                                   .version = version ? version : "",
@@ -260,7 +262,7 @@ void ask_fetch_part(struct kb_request *q, const char *path, const char *pointer,
 
         kb_list_add_string(&pointers, pointer);
         kb_list_add_string(&pointers, more);
-        begin(q, KB_VERB_fetch);
+        ask_begin(q, KB_VERB_fetch);
         kb_fetch_request_put(&q->body, &(struct kb_fetch_request){.path = path,
                                                                   .method = "",
                                                                   .version = "",
@@ -271,14 +273,14 @@ void ask_fetch_part(struct kb_request *q, const char *path, const char *pointer,
 
 void ask_renew(struct kb_request *q, const char *lease, uint64_t increment)
 {
-        begin(q, KB_VERB_renew);
+        ask_begin(q, KB_VERB_renew);
         kb_renew_request_put(&q->body, &(struct kb_renew_request){.lease = lease, .increment = increment});
         kb_engines_renew(bench.engines, q);
 }
 
 void ask_revoke(struct kb_request *q, const char *lease)
 {
-        begin(q, KB_VERB_revoke);
+        ask_begin(q, KB_VERB_revoke);
         kb_revoke_request_put(&q->body, &(struct kb_revoke_request){.lease = lease});
         kb_engines_revoke(bench.engines, q);
 }

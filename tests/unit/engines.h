@@ -15,6 +15,7 @@ struct kb_request {
         struct kb_writer out; /* the fields of the reply */
         struct kb_fetch_reply fetched;
         struct kb_renew_reply renewed;
+        struct kb_directory_reply directory;
         uint32_t verb;
         unsigned answers;
         enum kb_error error;
@@ -60,6 +61,8 @@ void ask_fetch(struct kb_request *q, const char *path, const char *method, const
 void ask_fetch_part(struct kb_request *q, const char *path, const char *pointer, const char *more);
 void ask_renew(struct kb_request *q, const char *lease, uint64_t increment);
 void ask_revoke(struct kb_request *q, const char *lease);
+/* Only made: for other verbs. */
+void ask_begin(struct kb_request *q, uint32_t verb);
 void request_done(struct kb_request *q);
 #define _cleanup_request_ _cleanup_(request_done)
 

@@ -12,9 +12,11 @@
 
 #include "common/clock.h"
 #include "common/file.h"
+#include "directory/signature.h"
 #include "helper/broker/disk.h"
 #include "helper/broker/publisher.h"
 #include "helper/broker/store_client.h"
+#include "helper/log/reader.h"
 #include "helper/server/pool.h"
 
 /* --- a pool that takes nothing more --- */
@@ -63,7 +65,8 @@ static struct {
         bool empty_portions;
         bool unchanged; /* whatever the caller has */
         bool bad_id;
-        bool slow; /* more than any patience between two portions */
+        bool slow;               /* more than any patience between two portions */
+        struct kb_span document; /* instead of the people, as one portion */
         unsigned asked;
         uint64_t have; /* as it was asked last */
 } store;
@@ -127,7 +130,10 @@ static void put_reply(const struct kb_directory_request *m, struct kb_writer *w)
         reply.parts = store.parts > 0 ? store.parts : PEOPLE;
         if (m->part > 0)
                 reply.parts += store.parts_more;
-        if (!reply.unchanged && !store.empty_portions)
+        if (!reply.unchanged && store.document.size > 0) {
+                reply.parts = 1;
+                kb_write_raw(&records, store.document);
+        } else if (!reply.unchanged && !store.empty_portions)
                 put_portion(m->part, &records);
         reply.records = KB_SPAN(records.data ? records.data : (uint8_t *)"", records.size);
         kb_directory_reply_put(w, &reply);
@@ -200,17 +206,19 @@ static int on_log(sd_event_source *source, int fd, uint32_t events, void *userda
         return 0;
 }
 
-static char places[4][512];
+static char places[5][512];
 
 static void start(void)
 {
         struct kb_log_damage damage;
         _cleanup_problems_ struct kb_problems problems = {0};
         static const char *const folders[] = {"etc", "nss", "directory", "stores"};
-        struct kb_publisher_places all = {{places[0], places[1], places[2]}, places[3]};
+        struct kb_publisher_places all = {{places[0], places[1], places[2], places[4], geteuid()},
+                                          places[3]};
 
         for (unsigned i = 0; i < 4; i++)
                 snprintf(places[i], sizeof(places[i]), "%s", in_folder(folders[i]));
+        snprintf(places[4], sizeof(places[4]), "%s", in_folder("directory.pub"));
         broker = (struct kb_broker){.units_fd = -1};
         assert_ok(sd_event_new(&broker.event));
         assert_ok(kb_config_new(in_folder("keybearer.conf"), &(struct kb_config_trust){.owner = geteuid()},
@@ -256,6 +264,7 @@ static int tear_down(void **state)
         for (unsigned i = 0; i < KB_ARRAY_SIZE(folders); i++)
                 nftw(in_folder(folders[i]), test_folder_remove_one, 16, FTW_DEPTH | FTW_PHYS);
         unlink(in_folder("keybearer.conf"));
+        unlink(in_folder("directory.pub"));
         return 0;
 }
 
@@ -332,26 +341,6 @@ static void what_is_the_newest_is_not_sent_again(void **state)
         store.asked = 0;
         assert_int_equal(refresh(), KB_E_OK);
         assert_int_equal(store.asked, 1);
-        assert_int_equal(store.have, 7);
-}
-
-static void another_stores_version_is_not_this_ones(void **state)
-{
-        FILE *f;
-
-        assert_int_equal(refresh(), KB_E_OK);
-        stop();
-        f = fopen(in_folder("keybearer.conf"), "w");
-        assert_non_null(f);
-        fputs("[Directory]\nStore=other\n", f);
-        fclose(f);
-        assert_int_equal(chmod(in_folder("keybearer.conf"), 0600), 0);
-        start();
-        store.have = 99;
-        assert_int_equal(refresh(), KB_E_OK);
-        stop();
-        start();
-        assert_int_equal(refresh(), KB_E_OK);
         assert_int_equal(store.have, 7);
 }
 
@@ -716,13 +705,250 @@ static void accounts_that_cannot_be_read_change_nothing(void **state)
         assert_true(is_ours("ana"));
 }
 
+/* --- a document that is signed --- */
+
+static struct kb_writer key, document;
+
+static void write_public(const struct kb_writer *pem)
+{
+        _cleanup_close_ int folder = open(in_folder("."), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        assert_ok(kb_file_write_at(folder, "directory.pub", KB_SPAN(pem->data, pem->size), 0644));
+}
+
+/* A new pair; hosts have its public half. */
+static void new_key(void)
+{
+        _cleanup_writer_ struct kb_writer open = kb_writer_init(4096);
+
+        kb_writer_done(&key);
+        key = kb_writer_init(4096);
+        assert_ok(kb_directory_key_make(&key, &open));
+        write_public(&open);
+}
+
+/* What the store has from now on: these people of PEOPLE. */
+static void sign(const char *cluster, uint64_t version, uint32_t first, uint32_t n)
+{
+        _cleanup_writer_ struct kb_writer records = kb_writer_init(65536), body = kb_writer_init(65536);
+        _cleanup_list_ struct kb_list_builder shards = kb_list_builder_init(4096);
+        uint8_t signature[KB_SIGNATURE_SIZE];
+        struct kb_shard shard;
+
+        for (uint32_t i = first; i < first + n; i++)
+                put_portion(i, &records);
+        assert_ok(kb_shard_measure(KB_SPAN(records.data, records.size), &shard));
+        kb_head_add_shard(&shards, &shard);
+        kb_head_put(&body, &(struct kb_head){.cluster = cluster,
+                                             .version = version,
+                                             .not_after = KB_TIME_NEVER - version,
+                                             .shards = kb_list_built(&shards)});
+        assert_ok(kb_writer_end(&body));
+        assert_ok(kb_signature_make(KB_SPAN(key.data, key.size), KB_SPAN(body.data, body.size), signature));
+        kb_writer_done(&document);
+        document = kb_writer_init(65536);
+        kb_signed_put(&document, KB_SPAN(body.data, body.size), KB_SPAN(signature, sizeof(signature)));
+        kb_write_raw(&document, KB_SPAN(records.data, records.size));
+        store.document = KB_SPAN(document.data, document.size);
+        store.version = version;
+}
+
+static void configure(const char *more)
+{
+        _cleanup_close_ int folder = open(in_folder("."), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        char text[256];
+
+        snprintf(text, sizeof(text), "[Directory]\nStore=prod\n%s", more);
+        stop();
+        assert_ok(kb_file_write_at(folder, "keybearer.conf", KB_SPAN_STRING(text), 0644));
+        start();
+}
+
+static int set_up_signed(void **state)
+{
+        set_up(state);
+        configure("");
+        new_key();
+        return 0;
+}
+
+static int tear_down_signed(void **state)
+{
+        kb_writer_done(&key);
+        kb_writer_done(&document);
+        return tear_down(state);
+}
+
+/* How many records of the log say that a directory was refused. */
+static unsigned refusals(void)
+{
+        _cleanup_(kb_log_reader_freep) struct kb_log_reader *reader = NULL;
+        struct kb_log_read entry;
+        unsigned n = 0;
+
+        stop();
+        start();
+        assert_ok(kb_log_reader_open(&reader, in_folder("log")));
+        assert_ok(kb_log_reader_seek(reader, 1));
+        while (kb_log_reader_next(reader, &entry) > 0)
+                n += entry.event.id == KB_EVENT_DIRECTORY_REFUSED;
+        return n;
+}
+
+static void a_signed_document_is_in_force_also_after_a_start(void **state)
+{
+        sign("prod", 9, 0, 2);
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_true(is_ours("ana") && is_ours("bea") && !is_ours("eva"));
+        assert_int_equal(state_of().version, 9);
+        assert_true(state_of().until == KB_TIME_NEVER - 9);
+        stop();
+        store.error = KB_E_UNREACHABLE;
+        start();
+        assert_true(is_ours("ana"));
+        assert_int_equal(state_of().version, 9);
+}
+
+static void another_stores_version_is_not_this_ones(void **state)
+{
+        _cleanup_close_ int folder = open(in_folder("."), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        stop();
+        assert_ok(kb_file_write_at(folder, "keybearer.conf", KB_SPAN_STRING(""), 0644));
+        start();
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_int_equal(state_of().version, 7);
+        configure("");
+        sign("prod", 7, 0, 1);
+        store.have = 99;
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_false(is_ours("bea"));
+        configure("");
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_int_equal(store.have, 7);
+}
+
+static void assert_refused(const char *text)
+{
+        assert_int_equal(refresh(), KB_E_BAD_REQUEST);
+        if (!strstr(done.text, text))
+                fail_msg("\"%s\" is not in \"%s\"", text, done.text);
+        assert_string_equal(state_of().problem, done.text);
+        assert_int_equal(state_of().version, 9);
+        assert_true(is_ours("ana") && !is_ours("eva"));
+}
+
+static void what_is_signed_wrongly_or_older_leaves_the_last_good_one(void **state)
+{
+        sign("prod", 9, 0, 2);
+        assert_int_equal(refresh(), KB_E_OK);
+        sign("prod", 8, 0, 3);
+        assert_refused("version 8 of the directory is older than 9");
+        sign("test", 10, 0, 3);
+        assert_refused("that of cluster test, and this host's was that of prod");
+        sign("prod", 10, 0, 3);
+        document.data[document.size - 20] ^= 1;
+        assert_refused("not the one that its head names");
+        sign("prod", 10, 0, 3);
+        document.data[20] ^= 1;
+        assert_refused("signature is wrong");
+        sign("prod", 10, 0, 3);
+        store.document.size -= 10;
+        assert_refused("less than its head says");
+        sign("prod", 10, 0, 3);
+        store.version = 11;
+        assert_refused("calls it version 11, and it is signed as 10");
+        store.document = KB_SPAN("nothing", 7);
+        assert_refused("not signed");
+        sign("prod", 11, 0, 3);
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_true(is_ours("eva"));
+        assert_int_equal(refusals(), 7);
+}
+
+static void the_log_hears_of_each_refusal_once(void **state)
+{
+        sign("prod", 9, 0, 2);
+        assert_int_equal(refresh(), KB_E_OK);
+        sign("prod", 8, 0, 3);
+        for (unsigned i = 0; i < 3; i++)
+                assert_refused("older than 9");
+        store.error = KB_E_UNREACHABLE; /* of which the log has records of its own */
+        assert_int_equal(refresh(), KB_E_UNREACHABLE);
+        store.error = KB_E_OK;
+        assert_refused("older than 9");
+        sign("prod", 9, 0, 2);
+        assert_int_equal(refresh(), KB_E_OK);
+        sign("prod", 8, 0, 3);
+        assert_refused("older than 9");
+        assert_int_equal(refusals(), 2);
+}
+
+static void unsigned_is_what_the_local_store_alone_may_be(void **state)
+{
+        assert_int_equal(refresh(), KB_E_BAD_REQUEST);
+        assert_false(is_ours("ana"));
+}
+
+static void an_older_one_is_refused_after_a_start_too_and_what_is_kept_is_checked_again(void **state)
+{
+        sign("prod", 9, 0, 2);
+        assert_int_equal(refresh(), KB_E_OK);
+        store.error = KB_E_UNREACHABLE;
+        configure("IdRange=70000-71000\n"); /* nobody is in it */
+        assert_null(kb_publisher_directory(broker.publisher));
+        store.error = KB_E_OK;
+        sign("prod", 8, 0, 2);
+        assert_int_equal(refresh(), KB_E_BAD_REQUEST);
+        assert_non_null(strstr(done.text, "older than 9"));
+        configure("");
+        assert_true(is_ours("ana"));
+        new_key();
+        configure("");
+        assert_null(kb_publisher_directory(broker.publisher));
+}
+
+static void another_cluster_is_taken_when_it_is_named(void **state)
+{
+        sign("prod", 9, 0, 2);
+        assert_int_equal(refresh(), KB_E_OK);
+        configure("Cluster=test\n");
+        assert_null(kb_publisher_directory(broker.publisher));
+        sign("prod", 10, 0, 3);
+        assert_int_equal(refresh(), KB_E_BAD_REQUEST);
+        assert_non_null(strstr(done.text, "Cluster= wants test"));
+        sign("test", 2, 0, 3);
+        assert_int_equal(refresh(), KB_E_OK);
+        assert_true(is_ours("eva"));
+        sign("test", 1, 0, 2);
+        assert_int_equal(refresh(), KB_E_BAD_REQUEST);
+}
+
+static void without_a_key_nobody_is_believed(void **state)
+{
+        sign("prod", 9, 0, 2);
+        unlink(in_folder("directory.pub"));
+        assert_int_equal(refresh(), KB_E_BAD_REQUEST);
+        assert_non_null(strstr(done.text, "directory.pub is missing"));
+        write_public(&key); /* the private one */
+        assert_int_equal(refresh(), KB_E_BAD_REQUEST);
+        assert_non_null(strstr(done.text, "holds no public key"));
+        new_key();
+        chmod(in_folder("directory.pub"), 0666);
+        sign("prod", 9, 0, 2);
+        assert_int_equal(refresh(), KB_E_BAD_REQUEST);
+        assert_non_null(strstr(done.text, "writable"));
+        chmod(in_folder("directory.pub"), 0644);
+        assert_int_equal(refresh(), KB_E_OK);
+}
+
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)   cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define SIGNED(name) cmocka_unit_test_setup_teardown(name, set_up_signed, tear_down_signed)
         const struct CMUnitTest tests[] = {
                 TEST(a_document_in_portions_is_in_force_kept_and_published),
                 TEST(what_is_the_newest_is_not_sent_again),
-                TEST(another_stores_version_is_not_this_ones),
                 TEST(when_it_was_confirmed_is_known_after_a_restart),
                 TEST(a_store_that_lies_changes_nothing_and_comes_to_an_end),
                 TEST(a_host_that_slept_asks_at_once),
@@ -743,6 +969,14 @@ int main(void)
                 TEST(accounts_that_cannot_be_watched_are_no_reason_to_stop),
                 TEST(another_change_of_the_accounts_is_no_news),
                 TEST(accounts_that_cannot_be_read_change_nothing),
+                SIGNED(a_signed_document_is_in_force_also_after_a_start),
+                SIGNED(another_stores_version_is_not_this_ones),
+                SIGNED(what_is_signed_wrongly_or_older_leaves_the_last_good_one),
+                SIGNED(the_log_hears_of_each_refusal_once),
+                SIGNED(unsigned_is_what_the_local_store_alone_may_be),
+                SIGNED(an_older_one_is_refused_after_a_start_too_and_what_is_kept_is_checked_again),
+                SIGNED(another_cluster_is_taken_when_it_is_named),
+                SIGNED(without_a_key_nobody_is_believed),
         };
 
         return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);

@@ -180,7 +180,7 @@ static void what_needs_a_login_is_unreachable_and_what_is_not_there_unsupported(
         } rows[] = {
                 {KB_VERB_fetch, KB_E_UNREACHABLE},         {KB_VERB_renew, KB_E_UNREACHABLE},
                 {KB_VERB_revoke, KB_E_UNREACHABLE}, /* "unsupported" would be the end of it */
-                {KB_VERB_directory, KB_E_UNSUPPORTED},     {KB_VERB_store_authenticate, KB_E_UNSUPPORTED},
+                {KB_VERB_directory, KB_E_UNREACHABLE},     {KB_VERB_store_authenticate, KB_E_UNSUPPORTED},
                 {KB_VERB_change_secret, KB_E_UNSUPPORTED}, {KB_VERB_crl, KB_E_UNSUPPORTED},
         };
 

@@ -88,10 +88,15 @@ static bool make_engines(struct kb_vault *v)
 
         if (r >= 0)
                 r = kb_engines_new(&v->engines, &settings);
+        if (r >= 0)
+                r = kb_vault_directory_new(&v->directory, &settings, v->settings->directory_mount,
+                                           v->settings->directory_path);
         kb_wipe(settings.fingerprint_key, sizeof(settings.fingerprint_key));
         if (r >= 0)
                 return true;
         kb_problem_errno(&problem, r, "reading the key of fingerprints in its folder");
+        kb_engines_free(v->engines);
+        v->engines = NULL;
         kb_login_free(v->login);
         v->login = NULL;
         return fail(v, &problem);

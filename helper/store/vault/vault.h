@@ -12,6 +12,7 @@
 #include "helper/config/store_vault.h"
 #include "helper/store/problem.h"
 #include "helper/store/store.h"
+#include "helper/store/vault/directory.h"
 #include "helper/store/vault/engines.h"
 #include "helper/store/vault/login.h"
 
@@ -36,11 +37,12 @@ struct kb_vault {
         struct kb_vault_identity identity;
         struct kb_vault_settings *settings;
         struct kb_cluster *cluster;
-        struct kb_login *login;     /* NULL: the settings cannot be used, as `problem` says */
-        struct kb_engines *engines; /* there when the login is */
-        struct kb_problem problem;  /* until there is a login */
-        uint64_t reread;            /* when settings that cannot be used were last read; CLOCK_MONOTONIC */
-        char told[600];             /* how it was when systemd and the journal were last told */
+        struct kb_login *login;               /* NULL: the settings cannot be used, as `problem` says */
+        struct kb_engines *engines;           /* there when the login is */
+        struct kb_vault_directory *directory; /* the same */
+        struct kb_problem problem;            /* until there is a login */
+        uint64_t reread; /* when settings that cannot be used were last read; CLOCK_MONOTONIC */
+        char told[600];  /* how it was when systemd and the journal were last told */
 
         bool greeted, settled;     /* the broker has greeted it; the first login after that has been tried */
         sd_event_source *patience; /* until it counts as tried in any case */

@@ -72,6 +72,14 @@ static void revoke_lease(struct kb_request *request, void *context)
                 kb_engines_revoke(v->engines, request);
 }
 
+static void directory(struct kb_request *request, void *context)
+{
+        struct kb_vault *v = context;
+
+        if (ready(v, request, directory))
+                kb_vault_directory_get(v->directory, request);
+}
+
 static void cannot(struct kb_request *request, void *context)
 {
         kb_request_fail(request, KB_E_UNSUPPORTED, "a store of type vault cannot do that yet");
@@ -119,7 +127,7 @@ const struct kb_dispatch kb_vault_dispatch[] = {
         {KB_VERB_store_authenticate, cannot},
         {KB_VERB_store_continue, cannot},
         {KB_VERB_change_secret, cannot},
-        {KB_VERB_directory, cannot},
+        {KB_VERB_directory, directory},
         {KB_VERB_fetch, fetch},
         {KB_VERB_renew, renew},
         {KB_VERB_revoke, revoke_lease},

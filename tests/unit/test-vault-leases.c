@@ -445,9 +445,9 @@ uint64_t __wrap_kb_now_boottime(void)
         return __real_kb_now_boottime() + later;
 }
 
-static void answers_are_forgotten_after_a_minute_and_nothing_wakes_up_for_none(void **state)
+static void answers_are_forgotten_in_time_and_nothing_wakes_up_for_none(void **state)
 {
-        _cleanup_request_ struct kb_request heard, lost;
+        _cleanup_request_ struct kb_request heard, lost, again;
         int enabled = -1;
 
         assert_ok(sd_event_source_get_enabled(bench.engines->tidy, &enabled));
@@ -462,14 +462,21 @@ static void answers_are_forgotten_after_a_minute_and_nothing_wakes_up_for_none(v
         answer(200, CREDS);
         assert_ok(sd_event_source_get_enabled(bench.engines->tidy, &enabled));
         assert_int_equal(enabled, SD_EVENT_ONESHOT);
-        later = KB_KEPT_USEC - KB_USEC_PER_SEC;
+        later = KB_KEPT_UNHEARD_USEC - KB_USEC_PER_SEC;
         kb_engines_tidy(bench.engines);
         assert_int_equal(bench.n_calls, 0);
+        later = KB_KEPT_UNHEARD_USEC + KB_USEC_PER_SEC;
+        kb_engines_tidy(bench.engines);
+        assert_string_equal(expect_call("POST sys/leases/revoke")->body, TAKES_BACK); /* what was lost */
+        answer(204, "");
+        later = KB_KEPT_USEC - KB_USEC_PER_SEC;
+        kb_engines_tidy(bench.engines);
+        ask_creds(&again, "r.0");
+        assert_int_equal(again.answers, 1); /* what was heard, from memory */
         later = KB_KEPT_USEC + KB_USEC_PER_SEC;
         kb_engines_tidy(bench.engines);
         later = 0;
-        assert_string_equal(expect_call("POST sys/leases/revoke")->body, TAKES_BACK); /* what was lost */
-        answer(204, "");
+        assert_int_equal(bench.n_calls, 0);
         assert_ok(sd_event_source_get_enabled(bench.engines->tidy, &enabled));
         assert_int_equal(enabled, SD_EVENT_OFF);
 }
@@ -495,7 +502,7 @@ static void kept_answers_are_bounded_and_end(void **state)
         _cleanup_(kb_kept_freep) struct kb_kept *k = NULL;
         unsigned gone = 0;
         char question[16], *large = malloc(KB_KEPT_BYTES);
-        struct kb_kept_answer answer = {.reply = KB_SPAN_STRING("reply"), .lease = "l"};
+        struct kb_kept_answer answer = {.reply = KB_SPAN_STRING("reply"), .lease = "l", .delivered = true};
 
         assert_ok(kb_kept_new(&k, over, &gone));
         assert_int_equal(kb_kept_expire(k, 1000), KB_TIME_NEVER);
@@ -508,7 +515,7 @@ static void kept_answers_are_bounded_and_end(void **state)
         assert_int_equal(gone, 2);
         assert_null(kb_kept_find(k, KB_SPAN_STRING("1")));
         assert_non_null(kb_kept_find(k, KB_SPAN_STRING("2")));
-        assert_int_equal(kb_kept_expire(k, 10), 10);
+        assert_int_equal(kb_kept_expire(k, KB_KEPT_USEC + 9), KB_KEPT_USEC + 10);
         assert_int_equal(gone, 10);
         memset(large, 'x', KB_KEPT_BYTES);
         answer.question = KB_SPAN_STRING("large");
@@ -522,7 +529,11 @@ static void kept_answers_are_bounded_and_end(void **state)
         assert_null(kb_kept_find(k, KB_SPAN_STRING("large")));
         answer.at = 5;
         assert_ok(kb_kept_put(k, &answer));
-        assert_int_equal(kb_kept_expire(k, 5), 5);
+        answer.at = 6;
+        answer.delivered = false;
+        answer.reply = KB_SPAN_STRING("reply");
+        assert_ok(kb_kept_put(k, &answer)); /* the large one went */
+        assert_int_equal(kb_kept_expire(k, 5), KB_KEPT_UNHEARD_USEC + 6);
         free(large);
 }
 
@@ -608,7 +619,7 @@ int main(void)
                 TEST(an_id_with_another_question_is_another_request),
                 TEST(an_answer_of_a_lease_that_was_revoked_is_not_given_again),
                 TEST(a_lease_that_nobody_took_is_taken_back),
-                TEST(answers_are_forgotten_after_a_minute_and_nothing_wakes_up_for_none),
+                TEST(answers_are_forgotten_in_time_and_nothing_wakes_up_for_none),
                 TEST(a_lost_answer_says_that_nobody_knows),
                 cmocka_unit_test(kept_answers_are_bounded_and_end),
                 TEST(work_that_is_open_at_the_end_is_let_go),

@@ -274,11 +274,10 @@ static void on_kept_over(const struct kb_kept_answer *answer, void *userdata)
 
 void kb_engines_tidy(struct kb_engines *e)
 {
-        uint64_t now = kb_now_boottime();
-        uint64_t oldest = kb_kept_expire(e->kept, now > KB_KEPT_USEC ? now - KB_KEPT_USEC : 0);
+        uint64_t next = kb_kept_expire(e->kept, kb_now_boottime());
 
-        sd_event_source_set_time(e->tidy, kb_time_add(oldest, KB_KEPT_USEC + 1));
-        sd_event_source_set_enabled(e->tidy, oldest == KB_TIME_NEVER ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+        sd_event_source_set_time(e->tidy, next);
+        sd_event_source_set_enabled(e->tidy, next == KB_TIME_NEVER ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
 
 static int on_tidy(sd_event_source *source, uint64_t now, void *userdata)

@@ -16,8 +16,8 @@
  *
  * A request that comes again, with the same id and the same fields, gets the same answer for a minute, or
  * joins the one that is under way: who did not hear an answer makes no second lease. An answer that nobody
- * took in that minute is taken back. After an end of this process in the middle of a fetch nobody knows:
- * what the server made then lives until its lease or the token ends.
+ * was there to hear is taken back after seconds. After an end of this process in the middle of a fetch
+ * nobody knows: what the server made then lives until its lease or the token ends.
  *
  * Names of leases, none of which holds a secret, and all of which say all there is to know:
  *

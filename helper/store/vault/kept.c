@@ -46,9 +46,9 @@ static struct entry *take(struct kb_kept *k, struct entry **at)
         return e;
 }
 
-static void let_go(struct kb_kept *k)
+static void let_go(struct kb_kept *k, struct entry **at)
 {
-        struct entry *e = take(k, &k->first);
+        struct entry *e = take(k, at);
 
         k->over(&e->answer, k->userdata);
         entry_free(e);
@@ -93,7 +93,7 @@ int kb_kept_put(struct kb_kept *k, const struct kb_kept_answer *answer)
         k->count++;
         k->bytes += size_of(e);
         while (k->count > KB_KEPT_COUNT || k->bytes > KB_KEPT_BYTES)
-                let_go(k);
+                let_go(k, &k->first);
         return 0;
 }
 
@@ -116,9 +116,21 @@ void kb_kept_drop(struct kb_kept *k, const char *lease)
                         at = &(*at)->next;
 }
 
-uint64_t kb_kept_expire(struct kb_kept *k, uint64_t before)
+uint64_t kb_kept_expire(struct kb_kept *k, uint64_t now)
 {
-        while (k->first && k->first->answer.at < before)
-                let_go(k);
-        return k->first ? k->first->answer.at : KB_TIME_NEVER;
+        uint64_t next = KB_TIME_NEVER, over;
+
+        for (struct entry **at = &k->first; *at;) {
+                const struct kb_kept_answer *answer = &(*at)->answer;
+
+                over = kb_time_add(answer->at, answer->delivered ? KB_KEPT_USEC : KB_KEPT_UNHEARD_USEC);
+                if (over <= now) {
+                        let_go(k, at);
+                        continue;
+                }
+                if (over < next)
+                        next = over;
+                at = &(*at)->next;
+        }
+        return next;
 }

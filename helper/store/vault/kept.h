@@ -3,15 +3,18 @@
 
 /*
  * Answers to the last fetches, in memory that is wiped: who did not hear one asks again, with the same
- * question, and gets the same. Each is kept for a minute; what is over, or has no room any more, is handed
- * to whoever made these, who may have to take back what it was about.
+ * question, and gets the same. Each is kept for a minute, and for seconds when nobody was there to hear it:
+ * who only lost patience asks again at once, and one that died does not ask with that question any more.
+ * What is over, or has no room any more, is handed to whoever made these, who may have to take back what it
+ * was about.
  */
 
 #include "common/wire.h"
 
-#define KB_KEPT_USEC  (60 * KB_USEC_PER_SEC)
-#define KB_KEPT_COUNT 1024
-#define KB_KEPT_BYTES ((size_t)8 * 1024 * 1024)
+#define KB_KEPT_USEC         (60 * KB_USEC_PER_SEC)
+#define KB_KEPT_UNHEARD_USEC (3 * KB_USEC_PER_SEC)
+#define KB_KEPT_COUNT        1024
+#define KB_KEPT_BYTES        ((size_t)8 * 1024 * 1024)
 
 struct kb_kept;
 
@@ -39,6 +42,5 @@ const struct kb_kept_answer *kb_kept_find(struct kb_kept *k, struct kb_span ques
 /* The lease was taken back: its answer must not be given again. */
 void kb_kept_drop(struct kb_kept *k, const char *lease);
 
-/* Lets go of what is over: everything from before `before`. Returns when the next one was given,
- * KB_TIME_NEVER when there is none. */
-uint64_t kb_kept_expire(struct kb_kept *k, uint64_t before);
+/* Lets go of what is over by then. Returns when the next one will be, KB_TIME_NEVER when there is none. */
+uint64_t kb_kept_expire(struct kb_kept *k, uint64_t now);

@@ -80,6 +80,7 @@ def tokens(openbao: OpenBao, mount: str) -> set[str]:
     return {accessor for accessor, is_ in openbao.tokens().items() if is_["path"].startswith(f"auth/{mount}/")}
 
 
+@pytest.mark.both
 def test_one_token_lives_on_over_crash_and_reboot(host: Machine, openbao: OpenBao) -> None:
     """A login with a SecretID that is good for one use; then the store and the broker are killed, and the host boots."""
     role_id, secret_id = engines.approle(openbao, "once", "host", ["default"], secret_id_num_uses=1, token_ttl="1h")

@@ -76,6 +76,39 @@ static void a_secret_goes_in_and_comes_out_with_its_lease(void **state)
         assert_int_equal(revoke_lease("kv/orders/db@2"), KB_E_OK);
 }
 
+/* With that many fields. */
+static uint32_t put_fields(const char *path, unsigned n)
+{
+        _cleanup_list_ struct kb_list_builder fields = kb_list_builder_init(KB_FRAME_MAX);
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_store_admin);
+        char name[24];
+
+        for (unsigned i = 0; i < n; i++) {
+                snprintf(name, sizeof(name), "field.f%u", i);
+                kb_list_add_text(&fields, name, "x");
+        }
+        kb_store_admin_request_put(&call.request,
+                                   &(struct kb_store_admin_request){.object = "secret",
+                                                                    .action = "put",
+                                                                    .name = path,
+                                                                    .fields = kb_list_built(&fields)});
+        return program_ask(&p, &call);
+}
+
+static void as_many_fields_as_one_may_have_go_in_and_come_out(void **state)
+{
+        _cleanup_call_ struct kb_call call = {};
+        struct kb_fetch_reply reply;
+        char code[64];
+
+        init_store(code, sizeof(code));
+        assert_int_equal(put_fields("kv/many", 65), KB_E_BAD_REQUEST);
+        assert_int_equal(put_fields("kv/many", 64), KB_E_OK);
+        assert_int_equal(fetch(&call, "kv/many", "", "", &reply), KB_E_OK);
+        assert_int_equal(reply.fields.count, 128);
+        assert_string_equal(pair_of(reply.fields, "f63"), "x");
+}
+
 static void the_same_request_gets_the_same_version(void **state)
 {
         _cleanup_call_ struct kb_call a = {}, b = {}, c = {}, d = {};
@@ -743,6 +776,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(an_empty_store_says_so_until_it_is_made, start, stop),
                 cmocka_unit_test_setup_teardown(a_secret_goes_in_and_comes_out_with_its_lease, start, stop),
+                cmocka_unit_test_setup_teardown(as_many_fields_as_one_may_have_go_in_and_come_out, start,
+                                                stop),
                 cmocka_unit_test_setup_teardown(the_same_request_gets_the_same_version, start, stop),
                 cmocka_unit_test_setup_teardown(a_certificate_is_issued_renewed_by_asking_and_revoked, start,
                                                 stop),

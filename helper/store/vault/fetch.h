@@ -14,7 +14,7 @@
 
 #define KB_FETCH_WAITERS    8
 #define KB_FETCH_FIELDS_MAX ((size_t)1024 * 1024) /* bytes */
-#define KB_FETCH_ELEMENTS   64                    /* names and values, of a reply: common/protocol.def */
+#define KB_FETCH_ELEMENTS   128                   /* names and values, of a reply: common/protocol.def */
 
 struct kb_fetch;
 

@@ -14,6 +14,11 @@ struct kb_span kb_request_body(const struct kb_request *request)
         return KB_SPAN(request->body.data, request->body.size);
 }
 
+uint32_t kb_request_verb(const struct kb_request *request)
+{
+        return request->verb;
+}
+
 bool kb_request_abandoned(const struct kb_request *request)
 {
         return request->abandoned;
@@ -45,7 +50,9 @@ void kb_request_fail(struct kb_request *request, enum kb_error error, const char
         va_list arguments;
 
         va_start(arguments, format);
-        vsnprintf(request->text, sizeof(request->text), format, arguments);
+        request->text[0] = '\0';
+        if (format)
+                vsnprintf(request->text, sizeof(request->text), format, arguments);
         va_end(arguments);
         request->answers++;
         request->error = error;
@@ -70,6 +77,8 @@ int kb_cluster_start(struct kb_cluster *cluster, const struct kb_cluster_request
                  (const char *)request->body.data);
         snprintf(call->token, sizeof(call->token), "%.*s", (int)request->token.size,
                  (const char *)request->token.data);
+        snprintf(call->mfa, sizeof(call->mfa), "%.*s", (int)request->mfa.size,
+                 (const char *)request->mfa.data);
         call->once = request->once;
         call->patient = request->patient;
         call->done = request->done;

@@ -27,7 +27,7 @@ struct kb_request {
 struct kb_cluster_call {
         char line[1024]; /* "GET kv/data/orders" */
         char body[8192];
-        char token[256];
+        char token[256], mfa[128];
         bool once, patient;
         kb_cluster_done done;
         void *userdata;

@@ -38,7 +38,7 @@ class Request:
         self.body = body.decode()
 
     def line(self) -> str:
-        names = {"token": "X-Vault-Token", "namespace": "X-Vault-Namespace", "wrap": "X-Vault-Wrap-TTL", "type": "Content-Type", "request": "X-Vault-Request", "here": "X-Vault-No-Request-Forwarding"}
+        names = {"token": "X-Vault-Token", "mfa": "X-Vault-MFA", "namespace": "X-Vault-Namespace", "wrap": "X-Vault-Wrap-TTL", "type": "Content-Type", "request": "X-Vault-Request", "here": "X-Vault-No-Request-Forwarding"}
         fields = [f"{short}={self.exact[name]}" for short, name in names.items() if name in self.exact]
         return " ".join([self.method, self.path, *fields] + ([f"body={self.body}"] if self.body else []))
 

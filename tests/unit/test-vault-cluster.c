@@ -315,13 +315,16 @@ static void an_answer_may_be_kept(void **state)
         struct outcome o = {.take = true};
         const struct kb_json_value *value = NULL;
 
-        begin(&o, (struct kb_cluster_request){
-                          .namespace = "team", .token = KB_SPAN_STRING("s.t"), .wrap_seconds = 60});
+        begin(&o, (struct kb_cluster_request){.namespace = "team",
+                                              .token = KB_SPAN_STRING("s.t"),
+                                              .mfa = KB_SPAN_STRING("id:123456"),
+                                              .wrap_seconds = 60});
         wait_for(&o);
         assert_non_null(o.taken);
         assert_ok(kb_json_at(kb_json_root(o.taken), "/data/request", &value));
         kb_json_free(o.taken);
-        assert_non_null(strstr(tell(0, "last"), "token=s.t namespace=team wrap=60 request=true"));
+        assert_non_null(
+                strstr(tell(0, "last"), "token=s.t mfa=id:123456 namespace=team wrap=60 request=true"));
         tell(0, "status 204");
         o = (struct outcome){.take = true};
         begin(&o, (struct kb_cluster_request){.method = KB_HTTP_DELETE});
@@ -646,6 +649,8 @@ static void what_cannot_be_started_is_told_at_once(void **state)
 
         assert_int_equal(kb_cluster_start(cluster, &request, &call), -EINVAL);
         request = (struct kb_cluster_request){.path = "x", .namespace = "a b", .done = on_done};
+        assert_int_equal(kb_cluster_start(cluster, &request, &call), -EINVAL);
+        request = (struct kb_cluster_request){.path = "x", .mfa = KB_SPAN_STRING("a:\n"), .done = on_done};
         assert_int_equal(kb_cluster_start(cluster, &request, &call), -EINVAL);
         assert_null(call);
         assert_int_equal(kb_cluster_new(&none, event, &settings, &problem), KB_E_BAD_REQUEST);

@@ -163,6 +163,9 @@ static void what_no_header_may_have_is_not_sent(void **state)
 
                 assert_int_equal(kb_http_start(http, &request, &x), -EINVAL);
                 request.token = KB_SPAN("", 0);
+                request.mfa = KB_SPAN_STRING(bad[i]);
+                assert_int_equal(kb_http_start(http, &request, &x), -EINVAL);
+                request.mfa = KB_SPAN("", 0);
                 request.namespace = bad[i];
                 assert_int_equal(kb_http_start(http, &request, &x), -EINVAL);
         }

@@ -39,8 +39,8 @@ struct flight {
 
         enum kb_http_method method;
         char *path, *namespace;
-        uint8_t *token, *body; /* wiped */
-        size_t token_size, body_size;
+        uint8_t *token, *mfa, *body; /* wiped */
+        size_t token_size, mfa_size, body_size;
         uint64_t wrap_seconds;
         bool once, patient;
 
@@ -157,6 +157,7 @@ static void flight_free(struct flight *f)
                 call_free(call);
         }
         kb_secret_free(f->token);
+        kb_secret_free(f->mfa);
         kb_secret_free(f->body);
         free(f->path);
         free(f->namespace);
@@ -511,6 +512,7 @@ static int ask(struct flight *f, uint64_t left, unsigned among)
                 .path = f->path,
                 .namespace = f->namespace,
                 .token = KB_SPAN(f->token, f->token_size),
+                .mfa = KB_SPAN(f->mfa, f->mfa_size),
                 .body = KB_SPAN(f->body, f->body_size),
                 .wrap_seconds = f->wrap_seconds,
                 .once = f->once,
@@ -589,7 +591,7 @@ static bool same_text(const char *a, const char *b)
 static bool shareable(const struct kb_cluster_request *r)
 {
         return (r->method == KB_HTTP_GET || r->method == KB_HTTP_LIST) && !r->once && r->wrap_seconds == 0 &&
-               r->body.size == 0;
+               r->mfa.size == 0 && r->body.size == 0;
 }
 
 static struct flight *same_flight(struct kb_cluster *c, const struct kb_cluster_request *r)
@@ -610,10 +612,12 @@ static int flight_fill(struct flight *f, const struct kb_cluster_request *r)
         f->path = strdup(r->path);
         f->namespace = strdup(r->namespace ? r->namespace : "");
         f->token = kb_secret_dup(r->token);
+        f->mfa = kb_secret_dup(r->mfa);
         f->body = kb_secret_dup(r->body);
-        if (!f->path || !f->namespace || !f->token || !f->body)
+        if (!f->path || !f->namespace || !f->token || !f->mfa || !f->body)
                 return -ENOMEM;
         f->token_size = r->token.size;
+        f->mfa_size = r->mfa.size;
         f->body_size = r->body.size;
         /* From the loop and not from here, so that nobody is called back from inside kb_cluster_start(). */
         return sd_event_add_time(f->cluster->event, &f->timer, CLOCK_MONOTONIC, 0, 1, on_time, f);
@@ -653,7 +657,7 @@ int kb_cluster_start(struct kb_cluster *c, const struct kb_cluster_request *r, s
         if (!call)
                 return -ENOMEM;
         *call = (struct kb_cluster_call){.deadline = r->deadline, .done = r->done, .userdata = r->userdata};
-        error = kb_http_header_valid(r->token) &&
+        error = kb_http_header_valid(r->token) && kb_http_header_valid(r->mfa) &&
                                 kb_http_header_valid(KB_SPAN_STRING(r->namespace ? r->namespace : ""))
                         ? sd_event_add_time(c->event, &call->timer, CLOCK_MONOTONIC, r->deadline, 1,
                                             on_deadline, call)

@@ -106,6 +106,7 @@ struct kb_cluster_request {
         const char *path;      /* behind /v1/, with its query: kb_path (api.h) */
         const char *namespace; /* NULL or "": none */
         struct kb_span token;  /* empty: none */
+        struct kb_span mfa;    /* as in kb_http_request; empty: none */
         struct kb_span body;   /* JSON: kb_body (body.h); empty: none */
         uint64_t wrap_seconds; /* the answer comes wrapped, to be opened within so long; 0: as it is */
         bool once;    /* never executed twice: unwrap, database/creds, pki/issue, a login with a limited
@@ -117,8 +118,8 @@ struct kb_cluster_request {
 };
 
 /*
- * 0, and *ret may be cancelled until `done` is called. -EINVAL when a header may not hold the token or the
- * namespace; -ENOMEM.
+ * 0, and *ret may be cancelled until `done` is called. -EINVAL when a header may not hold the token, mfa or
+ * the namespace; -ENOMEM.
  */
 int kb_cluster_start(struct kb_cluster *cluster, const struct kb_cluster_request *request,
                      struct kb_cluster_call **ret) _must_check_;

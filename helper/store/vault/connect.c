@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the settings of a store to its cluster, its login and its engines. */
+/* From the settings of a store to its cluster, its login, its engines and its people. */
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -102,9 +102,36 @@ static bool make_engines(struct kb_vault *v)
         return fail(v, &problem);
 }
 
+static bool make_people(struct kb_vault *v)
+{
+        const struct kb_vault_settings *s = v->settings;
+        const struct kb_people_settings settings = {
+                .event = v->event,
+                .cluster = v->cluster,
+                .namespace = s->namespace,
+                .method = s->people_method,
+                .mount = s->people_mount,
+                .mfa_method = s->mfa_method,
+                .request_usec = s->request_usec,
+        };
+        struct kb_problem problem;
+        int r = kb_people_new(&v->people, &settings);
+
+        if (r >= 0)
+                return true;
+        kb_problem_errno(&problem, r, "preparing the logins of people");
+        kb_vault_directory_free(v->directory);
+        v->directory = NULL;
+        kb_engines_free(v->engines);
+        v->engines = NULL;
+        kb_login_free(v->login);
+        v->login = NULL;
+        return fail(v, &problem);
+}
+
 bool kb_vault_connect(struct kb_vault *v, kb_login_changed changed)
 {
         if (!v->cluster && !make_cluster(v))
                 return false;
-        return make_login(v, changed) && make_engines(v);
+        return make_login(v, changed) && make_engines(v) && make_people(v);
 }

@@ -418,6 +418,7 @@ static CURLcode set_headers(struct kb_http_exchange *x)
         } rows[] = {
                 {"X-Vault-Request", KB_SPAN_STRING("true"), true},
                 {"X-Vault-Token", x->is.token, x->is.token.size > 0},
+                {"X-Vault-MFA", x->is.mfa, x->is.mfa.size > 0},
                 {"X-Vault-Namespace", KB_SPAN_STRING(x->is.namespace), x->is.namespace[0]},
                 {"X-Vault-Wrap-TTL",
                  KB_SPAN(wrap, (size_t)snprintf(wrap, sizeof(wrap), "%llu",
@@ -519,7 +520,8 @@ int kb_http_start(struct kb_http *http, const struct kb_http_request *request, s
         x->is = *request;
         x->is.namespace = request->namespace ? request->namespace : "";
         x->body = kb_writer_init(http->max_answer);
-        if (!kb_http_header_valid(request->token) || !kb_http_header_valid(KB_SPAN_STRING(x->is.namespace)))
+        if (!kb_http_header_valid(request->token) || !kb_http_header_valid(request->mfa) ||
+            !kb_http_header_valid(KB_SPAN_STRING(x->is.namespace)))
                 return -EINVAL;
         kb_tls_files_refresh(http->files);
         x->easy = curl_easy_init();

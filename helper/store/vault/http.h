@@ -90,6 +90,7 @@ struct kb_http_request {
         const char *path;      /* behind /v1/, with its query, as kb_path makes it */
         const char *namespace; /* NULL or "": none */
         struct kb_span token;  /* empty: none */
+        struct kb_span mfa;    /* METHOD:CODE of a login's second factor; empty: none */
         struct kb_span body;   /* JSON; empty: none */
         uint64_t wrap_seconds; /* ask for the answer to be wrapped for so long; 0: no */
         bool once; /* never put on the wire twice, not even when a kept connection turns out to be dead */
@@ -105,8 +106,8 @@ struct kb_http_exchange;
 /* Whether a header may hold these bytes: printable ASCII without a space. */
 bool kb_http_header_valid(struct kb_span value);
 
-/* 0, and the exchange belongs to the loop; -EINVAL when token or namespace have what no header may have;
- * -ENOMEM. */
+/* 0, and the exchange belongs to the loop; -EINVAL when token, mfa or namespace have what no header may
+ * have; -ENOMEM. */
 int kb_http_start(struct kb_http *http, const struct kb_http_request *request, struct kb_http_exchange **ret)
         _must_check_;
 

@@ -220,6 +220,7 @@ void kb_vault_free(struct kb_vault *v)
                 kb_request_fail(v->waiting[i].request, KB_E_BUSY, "the store stops: ask again");
         sd_event_source_disable_unref(v->patience);
         kb_vault_directory_free(v->directory);
+        kb_people_free(v->people);
         kb_engines_free(v->engines);
         kb_login_free(v->login);
         kb_cluster_free(v->cluster);
@@ -245,7 +246,8 @@ static bool idle(void *context)
         const struct kb_vault *v = context;
 
         return v->n_waiting == 0 && (!v->engines || kb_engines_idle(v->engines)) &&
-               (!v->directory || kb_vault_directory_idle(v->directory));
+               (!v->directory || kb_vault_directory_idle(v->directory)) &&
+               (!v->people || kb_people_idle(v->people));
 }
 
 static void describe(void *context, char *ret, size_t size)

@@ -15,6 +15,7 @@
 #include "helper/store/vault/directory.h"
 #include "helper/store/vault/engines.h"
 #include "helper/store/vault/login.h"
+#include "helper/store/vault/people.h"
 
 /* Which store this process is. */
 struct kb_vault_identity {
@@ -40,6 +41,7 @@ struct kb_vault {
         struct kb_login *login;               /* NULL: the settings cannot be used, as `problem` says */
         struct kb_engines *engines;           /* there when the login is */
         struct kb_vault_directory *directory; /* the same */
+        struct kb_people *people;             /* the same; they need no login of this host */
         struct kb_problem problem;            /* until there is a login */
         uint64_t reread; /* when settings that cannot be used were last read; CLOCK_MONOTONIC */
         char told[600];  /* how it was when systemd and the journal were last told */
@@ -63,8 +65,8 @@ KB_DEFINE_CLEANUP(struct kb_vault, kb_vault_free);
  */
 void kb_vault_retry(struct kb_vault *v, uint64_t now);
 
-/* Makes the cluster, the login and the engines of v->settings: connect.c. False after v->problem was filled
- * in. */
+/* Makes the cluster, the login, the engines and the people of v->settings: connect.c. False after v->problem
+ * was filled in. */
 bool kb_vault_connect(struct kb_vault *v, kb_login_changed changed);
 
 /* error KB_E_OK: it is logged in. Else what everything that needs that is answered with. */

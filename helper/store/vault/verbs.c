@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The verbs of a store: it greets, says how it is, and hands secrets to the engines. */
+/* The verbs of a store: it greets, says how it is, hands secrets to the engines and people to those who know
+ * them. */
 #include <string.h>
 
 #include "common/clock.h"
@@ -80,6 +81,39 @@ static void directory(struct kb_request *request, void *context)
                 kb_vault_directory_get(v->directory, request);
 }
 
+/* People log in with their own password: also while this host itself is not logged in. */
+static struct kb_people *people(struct kb_vault *v, struct kb_request *request)
+{
+        kb_vault_retry(v, kb_now_monotonic());
+        if (!v->people)
+                kb_request_fail(request, v->problem.error, "%s", v->problem.text);
+        return v->people;
+}
+
+static void authenticate(struct kb_request *request, void *context)
+{
+        struct kb_people *p = people(context, request);
+
+        if (p)
+                kb_people_authenticate(p, request);
+}
+
+static void go_on(struct kb_request *request, void *context)
+{
+        struct kb_people *p = people(context, request);
+
+        if (p)
+                kb_people_continue(p, request);
+}
+
+static void change_secret(struct kb_request *request, void *context)
+{
+        struct kb_people *p = people(context, request);
+
+        if (p)
+                kb_people_change_secret(p, request);
+}
+
 static void cannot(struct kb_request *request, void *context)
 {
         kb_request_fail(request, KB_E_UNSUPPORTED, "a store of type vault cannot do that yet");
@@ -123,16 +157,11 @@ static void admin(struct kb_request *request, void *context)
 }
 
 const struct kb_dispatch kb_vault_dispatch[] = {
-        {KB_VERB_hello, hello},
-        {KB_VERB_store_authenticate, cannot},
-        {KB_VERB_store_continue, cannot},
-        {KB_VERB_change_secret, cannot},
-        {KB_VERB_directory, directory},
-        {KB_VERB_fetch, fetch},
-        {KB_VERB_renew, renew},
-        {KB_VERB_revoke, revoke_lease},
-        {KB_VERB_crl, cannot},
-        {KB_VERB_store_status, status},
+        {KB_VERB_hello, hello},          {KB_VERB_store_authenticate, authenticate, .crowds = true},
+        {KB_VERB_store_continue, go_on}, {KB_VERB_change_secret, change_secret},
+        {KB_VERB_directory, directory},  {KB_VERB_fetch, fetch},
+        {KB_VERB_renew, renew},          {KB_VERB_revoke, revoke_lease},
+        {KB_VERB_crl, cannot},           {KB_VERB_store_status, status},
         {KB_VERB_store_admin, admin},
 };
 const size_t kb_vault_dispatch_size = KB_ARRAY_SIZE(kb_vault_dispatch);

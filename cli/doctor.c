@@ -75,6 +75,10 @@ static const struct doctor_check checks[] = {
          "Mend what it says, in the store's file or at its servers: it is tried again by itself. A store "
          "that is "
          "not wanted goes with its file, once no credential names it."},
+        {"servers let credentials be fetched", "", doctor_policy_lacks, "%s",
+         "Add what stands above to a policy of this host at those servers, with `bao policy write`: it is "
+         "in "
+         "force at once."},
         {"what stores gave to keep can be opened", KB_STATEDIR "/keep", doctor_kept_is_lost,
          "mv %s %s.unreadable && systemctl restart keybearerd"},
         {"the log is written", KB_STATEDIR "/log", doctor_log_is_stuck, ROOM, ROOM_THEN},
@@ -148,8 +152,21 @@ static void print_wrapped(const char *margin, const char *text)
         }
 }
 
+/* A command is in one piece, so that it can be pasted; so is each line of a policy. */
+static void print_cure(const char *command, const struct doctor_cure *cure)
+{
+        for (const char *line = command; *line;) {
+                size_t n = strcspn(line, "\n");
+
+                printf("        %s%.*s\n", cure->is_policy ? "" : "# ", (int)n, line);
+                line += n + (line[n] == '\n');
+        }
+        if (cure->then)
+                print_wrapped("        ", cure->then);
+}
+
 static void report(const struct cli *cli, json_object *all, const struct doctor_check *check,
-                   const char *cause, const char *command, const char *then)
+                   const char *cause, const char *command, const struct doctor_cure *cure)
 {
         json_object *row = json_object_new_object();
 
@@ -158,8 +175,8 @@ static void report(const struct cli *cli, json_object *all, const struct doctor_
         if (cause) {
                 cli_row_text(row, "cause", cause);
                 cli_row_text(row, "cure", command);
-                if (then)
-                        cli_row_text(row, "then", then);
+                if (cure->then)
+                        cli_row_text(row, "then", cure->then);
         }
         json_object_array_add(all, row);
         if (cli->given[CLI_OPTION_json])
@@ -168,9 +185,7 @@ static void report(const struct cli *cli, json_object *all, const struct doctor_
         if (!cause)
                 return;
         print_wrapped("        ", cause);
-        printf("        # %s\n", command);
-        if (then)
-                print_wrapped("        ", then);
+        print_cure(command, cure);
 }
 
 /* Quietly: that it does not answer is one of the checks. */
@@ -204,7 +219,7 @@ int cli_run_doctor(struct cli *cli)
 
                 command = command_of(&cure, cure.about ? cure.about : checks[i].about);
                 wrong += cause != NULL;
-                report(cli, all, &checks[i], cause, command, cure.then);
+                report(cli, all, &checks[i], cause, command, &cure);
                 free(cure.about);
         }
         if (cli->given[CLI_OPTION_json])

@@ -22,6 +22,7 @@ struct doctor_cure {
         const char *command; /* every %s in it stands for about */
         const char *then;    /* what is left to a person; NULL: nothing */
         char *about;         /* NULL: the row's */
+        bool is_policy;      /* it is no command, but lines for a policy of the store's servers */
 };
 
 struct doctor_check;
@@ -89,6 +90,8 @@ char *doctor_store_is_out(const struct doctor *d, const struct doctor_check *che
                           struct doctor_cure *cure);
 char *doctor_other_store_is_out(const struct doctor *d, const struct doctor_check *check,
                                 struct doctor_cure *cure);
+char *doctor_policy_lacks(const struct doctor *d, const struct doctor_check *check,
+                          struct doctor_cure *cure);
 char *doctor_key_is_newer(const struct doctor *d, const struct doctor_check *check,
                           struct doctor_cure *cure);
 char *doctor_kept_is_lost(const struct doctor *d, const struct doctor_check *check,

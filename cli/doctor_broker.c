@@ -9,6 +9,7 @@
 
 #include "cli/doctor.h"
 #include "cli/facts.h"
+#include "cli/permissions.h"
 #include "cli/root_key.h"
 #include "cli/spawn.h"
 #include "common/client.h"
@@ -275,6 +276,32 @@ char *doctor_other_store_is_out(const struct doctor *d, const struct doctor_chec
                         cure->command = "ls " KB_STORES_FOLDER "/%s.conf && systemctl enable -q --now "
                                         "keybearer-store-vault@%s.socket && systemctl restart keybearerd";
                 return cli_format("the store %s: %s", store, state);
+        }
+        return NULL;
+}
+
+/* What the first of those that answer lacks at its servers; a policy there may have changed at any time. */
+char *doctor_policy_lacks(const struct doctor *d, const struct doctor_check *check, struct doctor_cure *cure)
+{
+        struct kb_list facts = d->facts;
+        struct kb_span value;
+        const char *name;
+
+        while (d->answers && kb_list_next_pair(&facts, &name, &value)) {
+                const char *store = cli_fact_store(name);
+                _cleanup_free_ char *lines = NULL;
+                size_t n;
+
+                if (!store || strcmp(store, KB_STORE_LOCAL) == 0 ||
+                    strcmp((const char *)value.data, "up") != 0)
+                        continue;
+                lines = cli_missing_lines(d->cli, store, &n);
+                if (n == 0)
+                        continue;
+                cure->about = take_ptr(lines);
+                cure->is_policy = true;
+                return cli_format("the store %s: the policies of its servers lack %zu line%s", store, n,
+                                  KB_S(n));
         }
         return NULL;
 }

@@ -162,6 +162,9 @@ BREAKS: tuple[tuple[str, ...], ...] = (
      "/etc/pam.d/common-auth"),
 )
 
+# What needs a server beside the host is broken and mended where there is one.
+ELSEWHERE = {"servers let credentials be fetched"}  # test_policies.py
+
 # What stays as it is when somebody follows the advice: nothing that others put there may be lost.
 NSSWITCH_OF_OTHERS = "passwd: files [NOTFOUND=return] sss # o'clock\ngroup: files [SUCCESS=merge] systemd\nhosts: files dns\n"
 NSSWITCH_MENDED = ("passwd: files keybearer [NOTFOUND=return] sss # o'clock\n"
@@ -191,7 +194,7 @@ def follow(machine: Machine, wrong: list[dict[str, Any]]) -> None:
 
 def test_every_check_has_a_script_that_breaks_the_host_for_it(own_machine: Machine) -> None:
     """Nobody adds a check whose cure was never tried."""
-    assert {row["check"] for row in rows(own_machine)} == {check for check, *_ in BREAKS}
+    assert {row["check"] for row in rows(own_machine)} == {check for check, *_ in BREAKS} | ELSEWHERE
 
 
 def test_a_host_that_was_set_up_is_well(own_machine: Machine) -> None:

@@ -12,13 +12,15 @@ from typing import Any
 
 import engines
 import pytest
-from openbao import Namespace, OpenBao
+from machine import Machine, Run
+from network import Network
+from openbao import PORT, Namespace, OpenBao
 
 pytestmark = pytest.mark.servers
 
 FOLDER = Path(__file__).resolve().parents[2] / "conf/policies"
 NAMES = {"host": "web-1", "person": "ana", "admin": "root-1"}
-BLOCK = re.compile(r'^path "(?P<path>[^"]+)" \{(?P<body>.*?)^\}\n', re.M | re.S)
+BLOCK = re.compile(r'^path "(?P<path>[^"]+)" \{(?P<body>[^\n]+|.*?^)\}\n', re.M | re.S)
 CAPABILITIES = re.compile(r"capabilities\s*= (\[.*?\])")
 
 
@@ -104,6 +106,22 @@ FORBIDDEN = [
 ]
 
 
+STORE = """\
+[Store]
+Type=vault
+[Server]
+Address=https://{address}:{port}
+Namespace=policies
+CaFile=/etc/keybearer/bao-ca.pem
+[Login]
+Method=approle
+RoleIdFile=/etc/keybearer/bao.role
+SecretIdFile=/etc/keybearer/bao.secret
+"""
+
+CREDENTIALS = {"own": "kv/hosts/web-1/tls", "orders": "kv/orders", "web": "pki/issue/web", "code": "totp/code/web"}
+
+
 class Cluster:
     """A namespace with our policies, and a login for each that has one of them, as an entity that is called so."""
 
@@ -113,7 +131,7 @@ class Cluster:
         self.bao.write(HEAD, **VALUE)
         engines.userpass(self.bao, "userpass", {"ana": "several words", "bea": "several others"}, [])
         accessor = engines.method(self.bao, "approle", "approle")
-        self._logins = {who: self._login(who, accessor) for who in NAMES}
+        self.logins = {who: self._login(who, accessor) for who in NAMES}
 
     def _login(self, who: str, accessor: str) -> dict[str, str]:
         name = NAMES[who]
@@ -130,7 +148,7 @@ class Cluster:
 
     def allows(self, request: Request) -> bool:
         """With a token of its own: one of the requests ends it."""
-        token = self.bao.write("auth/approle/login", **self._logins[request.who])["client_token"]
+        token = self.bao.write("auth/approle/login", **self.logins[request.who])["client_token"]
         answer = self.bao.ask(request.method, request.path, request.body, token=token, headers=request.headers)
         self._undo(request)
         return answer.status != 403
@@ -214,3 +232,59 @@ def test_a_host_that_is_let_out_can_do_nothing(cluster: Cluster) -> None:
         assert bao.ask("POST", "auth/approle/login", login, token="").status == 403
     finally:
         bao.write("identity/entity/name/web-1", disabled=False)
+
+
+@pytest.fixture(scope="module")
+def host(run: Run, network: Network, installed: tuple[Path, ...], cluster: Cluster) -> Iterator[Machine]:
+    """web-1, with a credential of each of some sorts, and a policy for its services beside the one for hosts."""
+    bao = cluster.bao
+    engines.pki(bao, "pki", "web")
+    engines.totp(bao, "totp", "web")
+    bao.policy("services", {"kv/data/orders": ["read"], "pki/issue/web": ["update"], "totp/code/web": ["read"]})
+    bao.write("auth/approle/role/web-1", token_policies=["keybearer-host", "services"])
+    with run.machine(*installed, plug=network.plug("10.77.0.90")) as it:
+        it.copy_in(bao.servers.authority.file, "/etc/keybearer/bao-ca.pem")
+        files = {"stores/prod.conf": STORE.format(address=bao.addresses[0], port=PORT),
+                 "bao.role": cluster.logins["host"]["role_id"], "bao.secret": cluster.logins["host"]["secret_id"]}
+        for name, text in files.items():
+            it.write(f"/etc/keybearer/{name}", text, 0o640, "root:keybearer-vault")
+        for name, path in CREDENTIALS.items():
+            more = "Param.common_name=web.test\n" if name == "web" else ""
+            it.write(f"/etc/keybearer/credentials.d/{name}.conf", f"[Credential]\nStore=prod\nPath={path}\n{more}")
+        it.run("systemctl enable -q --now keybearer-store-vault@prod.socket && systemctl reload keybearerd")
+        it.wait_for(lambda: '"open"' in it.run("keybearer store status --store=prod --json", check=False).stdout, 60, "a login")
+        yield it
+
+
+def missing(host: Machine) -> str:
+    """What doctor prints as missing in a policy; nothing else is wrong."""
+    rows = [row for row in json.loads(host.run("keybearer doctor --json", check=False).stdout) if not row["well"]]
+    assert {row["check"] for row in rows} <= {"servers let credentials be fetched"}
+    return "".join(row["cure"] for row in rows)
+
+
+def test_with_these_policies_a_host_is_well(host: Machine) -> None:
+    """And can do what they are for."""
+    assert missing(host) == ""
+    host.run("keybearer credential fetch web >/dev/null")
+
+
+@pytest.mark.parametrize("name", ["keybearer-host", "services"])
+def test_doctor_names_the_line_that_is_missing(host: Machine, cluster: Cluster, name: str) -> None:
+    """Each line of them, taken away; and with what is printed in its place all is well again."""
+    whole = cluster.bao.read(f"sys/policies/acl/{name}")["policy"]
+    blocks = [block[0] for block in BLOCK.finditer(whole)]
+    assert len(blocks) >= 3
+    try:
+        for block in blocks:
+            rest = whole.replace(block, "")
+            cluster.bao.write(f"sys/policies/acl/{name}", policy=rest)
+            lines = missing(host)
+            path = block.split('"')[1].replace("{{identity.entity.name}}", "web-1").rstrip("*")
+            assert lines.startswith(f'path "{path}') and lines.count("\n") == 1, (block, lines)
+            said = host.run("keybearer doctor", check=False).stdout
+            assert lines in said.replace("        path", "path") and "WRONG servers let credentials be fetched" in said
+            cluster.bao.write(f"sys/policies/acl/{name}", policy=rest + lines)
+            assert missing(host) == ""
+    finally:
+        cluster.bao.write(f"sys/policies/acl/{name}", policy=whole)

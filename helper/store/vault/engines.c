@@ -13,6 +13,7 @@
 #include "common/file.h"
 #include "helper/store/vault/fetch.h"
 #include "helper/store/vault/lease_work.h"
+#include "helper/store/vault/permissions.h"
 
 /* What each type of mount has. */
 static const struct kb_engine engines[] = {
@@ -88,21 +89,9 @@ static void on_mount(struct kb_fetch *f, const struct kb_asked *asked)
         choose(f);
 }
 
-/* What is the same on every server, and is not asked for. */
-static const struct kb_mount *built_in(const char *path)
-{
-        static const struct kb_mount mounts[] = {{.path = "sys/", .type = "system"},
-                                                 {.path = "auth/", .type = "auth"}};
-
-        for (size_t i = 0; i < KB_ARRAY_SIZE(mounts); i++)
-                if (strncmp(path, mounts[i].path, strlen(mounts[i].path)) == 0)
-                        return &mounts[i];
-        return NULL;
-}
-
 static void begin(struct kb_fetch *f)
 {
-        const struct kb_mount *fixed = built_in(f->is.path);
+        const struct kb_mount *fixed = kb_mount_built_in(f->is.path);
         const struct kb_mount *known =
                 fixed ? fixed : kb_mounts_find(&f->engines->mounts, f->is.path, kb_now_boottime());
         struct kb_path path = kb_path_init("sys/internal/ui/mounts");
@@ -322,6 +311,7 @@ void kb_engines_free(struct kb_engines *e)
         while (e->fetches)
                 kb_fetch_end(e->fetches);
         kb_lease_works_free(e);
+        kb_permissions_free(e);
         sd_event_source_disable_unref(e->tidy);
         kb_kept_free(e->kept);
         kb_wipe(e->is.fingerprint_key, sizeof(e->is.fingerprint_key));
@@ -331,5 +321,5 @@ void kb_engines_free(struct kb_engines *e)
 bool kb_engines_idle(struct kb_engines *e)
 {
         kb_kept_expire(e->kept, KB_TIME_NEVER);
-        return !e->fetches && !e->works;
+        return !e->fetches && !e->works && !e->permissions;
 }

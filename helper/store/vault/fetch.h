@@ -34,7 +34,8 @@ struct kb_engines {
         struct kb_kept *kept;
         sd_event_source *tidy;
         struct kb_fetch *fetches;
-        struct kb_lease_work *works; /* renewals, revocations, and what is taken back */
+        struct kb_lease_work *works;        /* renewals, revocations, and what is taken back */
+        struct kb_permissions *permissions; /* that are asked for */
 };
 
 struct kb_fetch {

@@ -18,6 +18,17 @@ const struct kb_mount *kb_mounts_find(const struct kb_mounts *m, const char *pat
         return NULL;
 }
 
+const struct kb_mount *kb_mount_built_in(const char *path)
+{
+        static const struct kb_mount mounts[] = {{.path = "sys/", .type = "system"},
+                                                 {.path = "auth/", .type = "auth"}};
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(mounts); i++)
+                if (lies_in(path, mounts[i].path))
+                        return &mounts[i];
+        return NULL;
+}
+
 void kb_mounts_put(struct kb_mounts *m, const struct kb_mount *mount)
 {
         kb_mounts_forget(m, mount->path);

@@ -32,6 +32,9 @@ struct kb_mounts {
 /* The mount that a path lies in, or NULL: not known (any more). */
 const struct kb_mount *kb_mounts_find(const struct kb_mounts *m, const char *path, uint64_t now);
 
+/* One that is the same on every server, and is not asked for; or NULL. */
+const struct kb_mount *kb_mount_built_in(const char *path);
+
 void kb_mounts_put(struct kb_mounts *m, const struct kb_mount *mount);
 void kb_mounts_forget(struct kb_mounts *m, const char *path); /* of the mount */
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "helper/store/vault/permissions.h"
 #include "helper/store/vault/vault.h"
 
 #define KEEP_MAX 4096 /* of hello */
@@ -130,30 +131,43 @@ static void status(struct kb_request *request, void *context)
 }
 
 /* `keybearer store status`: the same facts as a row. */
-static void admin(struct kb_request *request, void *context)
+static void admin_status(struct kb_request *request, struct kb_vault *v)
 {
         _cleanup_list_ struct kb_list_builder rows = kb_list_builder_init(32768),
                                               row = kb_list_builder_init(16384);
         _cleanup_writer_ struct kb_writer w = kb_writer_init(32768);
-        struct kb_vault *v = context;
-        struct kb_store_admin_request q;
 
-        if (kb_store_admin_request_get(kb_request_body(request), &q) < 0) {
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of store_admin make no sense");
-                return;
-        }
-        if (strcmp(q.object, "store") != 0 || strcmp(q.action, "status") != 0) {
-                kb_request_fail(
-                        request, KB_E_UNSUPPORTED,
-                        "a store of type vault has no `%s %s`: its servers have commands of their own",
-                        q.object, q.action);
-                return;
-        }
         kb_vault_retry(v, kb_now_monotonic());
         kb_vault_facts(v, &row);
         kb_write_list(&w, kb_list_built(&row), UINT32_MAX - 1);
         kb_list_add(&rows, KB_SPAN(w.data, w.size));
         kb_request_reply(request, store_admin, .rows = kb_list_built(&rows));
+}
+
+static bool is(const struct kb_store_admin_request *q, const char *object, const char *action)
+{
+        return strcmp(q->object, object) == 0 && strcmp(q->action, action) == 0;
+}
+
+static void admin(struct kb_request *request, void *context)
+{
+        struct kb_vault *v = context;
+        struct kb_store_admin_request q;
+        const char *method = "";
+
+        if (kb_store_admin_request_get(kb_request_body(request), &q) < 0) {
+                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of store_admin make no sense");
+        } else if (is(&q, "store", "status")) {
+                admin_status(request, v);
+        } else if (!is(&q, "policy", "show")) {
+                kb_request_fail(
+                        request, KB_E_UNSUPPORTED,
+                        "a store of type vault has no `%s %s`: its servers have commands of their own",
+                        q.object, q.action);
+        } else if (ready(v, request, admin)) {
+                (void)!kb_list_find_string(q.fields, "method", &method);
+                kb_engines_permissions(v->engines, request, q.name, method);
+        }
 }
 
 const struct kb_dispatch kb_vault_dispatch[] = {

@@ -121,14 +121,14 @@ static bool grows(const struct kb_grant *g, const struct kb_lease *lease)
 /*
  * How far into its life a lease is renewed or rotated. A rotation leaves twice the overlap before the end,
  * so that old and new are both good while the consumer changes over; but it never comes in the first third,
- * or a short lease would do nothing but rotate.
+ * or a short lease would do nothing but rotate. So does a renewal: that it was the last is seen only then.
  */
 static uint64_t point(const struct kb_grant *g, const struct kb_lease *lease)
 {
         uint64_t at = (uint64_t)((double)lease->ttl * g->policy.renew_at);
         uint64_t latest = lease->ttl - lease->ttl / 3;
 
-        if (grows(g, lease) || g->policy.overlap_usec == 0)
+        if (g->policy.overlap_usec == 0)
                 return at;
         if (g->policy.overlap_usec < lease->ttl / 3)
                 latest = g->policy.overlap_usec * 2;
@@ -168,6 +168,19 @@ static void schedule(struct kb_grant *g, struct kb_lease *lease, uint64_t now)
         }
         wait -= kb_lease_random(&g->random, early);
         lease->due = kb_time_add(now, wait > KB_LEASE_FLOOR_USEC ? wait : KB_LEASE_FLOOR_USEC);
+}
+
+uint64_t kb_grant_overlap(const struct kb_grant *g)
+{
+        const struct kb_lease *lease = kb_grant_newest(g);
+        uint64_t left;
+
+        if (!lease || lease->ends == KB_TIME_NEVER)
+                return KB_TIME_NEVER;
+        left = lease->ttl - point(g, lease);
+        if (grows(g, lease))
+                left -= left / 10;
+        return left > KB_LEASE_FLOOR_USEC ? left - KB_LEASE_FLOOR_USEC : 0;
 }
 
 /* A lease that will not live longer is replaced soon: anywhere in the first tenth of what is left. */
@@ -441,6 +454,18 @@ static uint64_t earlier(uint64_t a, uint64_t b)
         return a < b ? a : b;
 }
 
+/* When to look whether the new lease is in use: more often while an old one is about to end. */
+static uint64_t next_probe(const struct kb_grant *g, uint64_t now)
+{
+        const struct kb_lease *current = kb_grant_lease_in(g, KB_LEASE_CURRENT);
+        uint64_t soon = current ? kb_lease_left(current, now) / 10 : 0;
+
+        if (g->policy.probe_usec == 0)
+                return KB_TIME_NEVER;
+        soon = soon > KB_LEASE_FLOOR_USEC ? soon : KB_LEASE_FLOOR_USEC;
+        return kb_time_add(now, earlier(soon, g->policy.probe_usec));
+}
+
 /*
  * The consumer knows. It is waited for until its old lease has ended, or the new one needs attention itself;
  * if nothing can tell whether it changed over, no longer than the overlap.
@@ -453,7 +478,7 @@ static void wait_for_adoption(struct kb_grant *g, uint64_t now)
         g->told = true;
         g->failures = 0;
         g->problem = KB_E_OK;
-        g->due = g->policy.probe_usec > 0 ? kb_time_add(now, g->policy.probe_usec) : KB_TIME_NEVER;
+        g->due = next_probe(g, now);
         g->adopt_by =
                 earlier(current ? current->ends : now, grows(g, offered) ? offered->ends : offered->due);
         if (g->policy.probe_usec == 0)
@@ -526,7 +551,7 @@ void kb_grant_on_probed(struct kb_grant *g, uint64_t now, bool adopted)
         else if (adopted)
                 adopt(g, now);
         else
-                g->due = kb_time_add(now, g->policy.probe_usec);
+                g->due = next_probe(g, now);
 }
 
 void kb_grant_on_adopted(struct kb_grant *g, uint64_t now)

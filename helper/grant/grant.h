@@ -30,10 +30,10 @@
  * - A lease is revoked only after it was written down that it will be. So one that the store has revoked
  *   already is never offered again by the process after us.
  * - The old lease is revoked only after the new one was adopted. When a rotation fails it stays.
- * - A lease is renewed at a share of its life (RenewAt=), up to a tenth of the way earlier. The first
- *   renewal comes anywhere in the second half of the way, so that a hundred units that started
- *   together do not renew together; a consumer does not notice. A rotation it does notice, so that
- *   keeps to the share.
+ * - A lease is renewed at a share of its life (RenewAt=), or before, when a rotation after it would not
+ *   leave time for the overlap; up to a tenth of the way earlier. The first renewal comes anywhere in
+ *   the second half of the way, so that a hundred units that started together do not renew together; a
+ *   consumer does not notice. A rotation it does notice, so that keeps to the share.
  * - After a failure it is tried again, later each time and never in step with others, until the lease
  *   ends; then a new one is fetched instead. It never tries twice within a second.
  * - A renewal that did not make the lease live longer, or gave clearly less than the one before, shows
@@ -54,7 +54,7 @@ struct kb_grant_policy {
         double renew_at; /* RenewAt=, between 0 and 1 */
         uint64_t check_usec;   /* CheckSec=: how often a lease without an end is looked at; 0: never */
         uint64_t overlap_usec; /* Overlap= */
-        uint64_t probe_usec;   /* whether adoption can be known, and how often to look; 0: it cannot */
+        uint64_t probe_usec;   /* whether adoption can be known, and how seldom to look; 0: it cannot */
         uint64_t wait_usec;    /* WaitSec= of OnUnavailable=wait: how long the first fetch is tried */
 };
 
@@ -209,6 +209,12 @@ const char *kb_grant_state_word(enum kb_grant_state state); /* never NULL */
 struct kb_lease *kb_grant_lease(const struct kb_grant *g, uint32_t number); /* NULL: not known */
 struct kb_lease *kb_grant_lease_in(const struct kb_grant *g,
                                    enum kb_lease_role role); /* the first, or NULL */
+
+/*
+ * How long the newest lease is good for at the least when it is replaced, since that comes no later, and so
+ * what Overlap= may be. KB_TIME_NEVER: it has no end.
+ */
+uint64_t kb_grant_overlap(const struct kb_grant *g);
 
 /* What a consumer gets who asks again: the offered lease, else the current one, else NULL. */
 struct kb_lease *kb_grant_newest(const struct kb_grant *g);

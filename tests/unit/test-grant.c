@@ -120,8 +120,9 @@ static void a_lease_is_due_at_its_share_and_no_later(void **state)
                 {3600, 0.9, false, 600, 2160000, 2400000},   /* twice the overlap before the end */
                 {3600, 0.9, false, 3600, 1080000,
                  1200000}, /* an overlap that does not fit: the first third is free */
-                {3600, 0.9, true, 3600, 1620000, 3240000}, /* to a renewal it means nothing */
-                {2, 0.5, false, 0, 1000, 1000},            /* the floor */
+                {3600, 0.9, true, 600, 1200000, 2400000}, /* so does a renewal, which may be the last */
+                {3600, 0.9, true, 3600, 600000, 1200000},
+                {2, 0.5, false, 0, 1000, 1000}, /* the floor */
                 {1, 0.5, true, 0, 1000, 1000},
         };
 
@@ -155,6 +156,44 @@ static void a_renewed_lease_is_due_again(void **state)
                 assert_int_equal(kb_grant_lease(&g, lease)->renewals, i);
                 assert_within(expect_wait(&g, now) - now, 2160 * SEC, 2400 * SEC);
         }
+}
+
+/* Whenever it turns out that a lease grows no more, so much is left when it is replaced. */
+static void what_an_overlap_may_be_is_left_at_each_rotation(void **state)
+{
+        static const struct {
+                uint64_t ttl, most, overlap; /* seconds; most 0: it cannot be renewed */
+                uint64_t left;               /* milliseconds */
+        } table[] = {
+                {3600, 0, 60, 1199000},  {3600, 86400, 60, 1079000},  {10, 20, 60, 5000},
+                {10, 20, 3, 4400},       {10, 86400, 0, 2000},        {10, 0, 60, 5667},
+                {3600, 0, 600, 1199000}, {3600, 7200, 1800, 2159000},
+        };
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(table); i++)
+                for (uint64_t seed = 0; seed < 200; seed++) {
+                        uint64_t now = START, last = START + table[i].most * SEC, left;
+                        struct kb_grant_policy policy = eager;
+                        _cleanup_grant_ struct kb_grant g;
+                        struct kb_grant_step step;
+
+                        policy.overlap_usec = table[i].overlap * SEC;
+                        assert_ok(kb_grant_init(&g, &who, &policy, seed, START));
+                        fetched(&g, START, "a", table[i].ttl, table[i].most > 0);
+                        left = kb_grant_overlap(&g);
+                        assert_within(left / 1000, table[i].left - (table[i].left > 0), table[i].left + 1);
+                        while ((step = kb_grant_next(&g, now)).action != KB_GRANT_FETCH) {
+                                uint64_t most = (last - step.at) / SEC;
+
+                                now = step.at;
+                                if (step.action != KB_GRANT_RENEW)
+                                        continue;
+                                assert_ok(kb_grant_begin(&g, &step));
+                                kb_grant_on_renewed(&g, now, step.lease, KB_E_OK,
+                                                    most < table[i].ttl ? most : table[i].ttl, true);
+                        }
+                        assert_true(kb_lease_left(g.leases, now) + SEC >= left);
+                }
 }
 
 static void what_has_no_end_is_left_alone(void **state)
@@ -351,6 +390,16 @@ static void a_probe_is_repeated_until_it_sees_the_new_lease_in_use(void **state)
                 kb_grant_on_probed(&g, now, true);
                 assert_state(&g, KB_GRANT_ADOPTED);
                 expect(&g, now, KB_GRANT_REVOKE);
+        }
+        {
+                _cleanup_grant_ struct kb_grant g = offered(&policy, &now);
+                uint64_t end = kb_grant_lease(&g, 1)->ends;
+
+                while (end - now > 30 * SEC)
+                        now = expect_wait(&g, now), expect(&g, now, KB_GRANT_PROBE),
+                        kb_grant_on_probed(&g, now, false);
+                assert_true(expect_wait(&g, now) <=
+                            now + 3 * SEC); /* more often when there is little time */
         }
         {
                 _cleanup_grant_ struct kb_grant g = offered(&policy, &now);
@@ -876,6 +925,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_lease_is_due_at_its_share_and_no_later),
                 cmocka_unit_test(a_renewed_lease_is_due_again),
+                cmocka_unit_test(what_an_overlap_may_be_is_left_at_each_rotation),
                 cmocka_unit_test(what_has_no_end_is_left_alone),
                 cmocka_unit_test(a_lease_is_revoked_only_after_it_was_written_down),
                 cmocka_unit_test(what_nobody_was_told_of_lives_until_another_is_adopted),

@@ -8,6 +8,8 @@
 #include "cli/fields.h"
 #include "cli/output.h"
 #include "cli/settings.h"
+#include "common/clock.h"
+#include "helper/config/duration.h"
 
 static const struct cli_column columns[] = {
         {"name", "CREDENTIAL", CLI_TEXT}, {"store", "STORE", CLI_TEXT},
@@ -68,6 +70,49 @@ int cli_run_credential_list(struct cli *cli)
         return cli_fail_problems(cli, &problems);
 }
 
+/* A kept or leased secret that units are told of is asked for again and again: to try it does no harm. */
+static bool has_overlap(const struct kb_credential *c)
+{
+        return (c->on_rotate.action == KB_ON_ROTATE_reload || c->on_rotate.action == KB_ON_ROTATE_signal) &&
+               c->strategy == KB_STRATEGY_eager && !(c->method && *c->method) && !c->probe;
+}
+
+static void note_short_overlap(const struct cli *cli, const struct kb_credential *c, uint64_t seconds)
+{
+        char wanted[KB_DURATION_TEXT_MAX], given[KB_DURATION_TEXT_MAX] = "no time";
+
+        kb_duration_format(c->overlap_usec, 2, wanted);
+        if (seconds > 0)
+                kb_duration_format(seconds * KB_USEC_PER_SEC, 2, given);
+        cli_note(cli,
+                 "%s: Overlap=%s is more than its lease has room for: an old one may end %s after there is "
+                 "a new "
+                 "one; shorten Overlap=, or let the store give it a longer life (default_ttl and max_ttl of "
+                 "its "
+                 "role), unless each unit is of Type=notify-reload",
+                 c->name, wanted, given);
+}
+
+/* Tries it, where root may: does an old lease live on for Overlap= when there is a new one? */
+static void check_overlap(const struct cli *cli, const struct kb_credential *c)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_credential_fetch);
+        _cleanup_free_ char *path = cli_path(cli, KB_ROOT_SOCKET);
+        struct kb_credential_fetch_reply reply;
+
+        if (!has_overlap(c))
+                return;
+        kb_credential_fetch_request_put(&call.request,
+                                        &(struct kb_credential_fetch_request){.name = c->name});
+        if (kb_call_run(&call, path, kb_time_add(kb_now_monotonic(), CLI_ASK_USEC)) < 0)
+                return; /* nobody is there, or not for whoever asks */
+        if (call.status != KB_E_OK)
+                cli_note(cli, "%s: it could not be tried: %s", c->name, call.text);
+        else if (kb_credential_fetch_reply_get(call.reply.body, &reply) >= 0 &&
+                 reply.overlap < c->overlap_usec / KB_USEC_PER_SEC)
+                note_short_overlap(cli, c, reply.overlap);
+}
+
 static int check_one(struct cli *cli, const char *name)
 {
         _cleanup_(kb_credential_unrefp) struct kb_credential *c = NULL;
@@ -75,6 +120,8 @@ static int check_one(struct cli *cli, const char *name)
 
         if (r == 0 && !c->allow_units && !c->allow_users && !c->allow_groups)
                 cli_note(cli, "%s: nobody may have it yet; see [Allow]", name);
+        if (r == 0)
+                check_overlap(cli, c);
         return r;
 }
 

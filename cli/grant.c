@@ -19,6 +19,7 @@ static const struct cli_column columns[] = {
         {"renews", "NEXT", CLI_TIME},
         {"renewals", "RENEWED", CLI_NUMBER},
         {"problem", "PROBLEM", CLI_TEXT},
+        {"note", "NOTE", CLI_TEXT},
         {"instance", NULL, CLI_TEXT},
         {"lease", NULL, CLI_TEXT},
 };
@@ -39,6 +40,7 @@ static void add_grant(struct cli_table *t, const struct kb_grant_record *g)
         cli_row_time(row, "renews", g->renews);
         cli_row_number(row, "renewals", g->renewals);
         cli_row_text(row, "problem", g->problem);
+        cli_row_text(row, "note", g->note);
 }
 
 /* One portion. *after moves on; *ret_more says whether to ask again. */

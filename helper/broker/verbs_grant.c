@@ -43,6 +43,14 @@ static uint64_t time_of_day(const struct listing *l, uint64_t at)
         return kb_time_add(l->now_realtime, at > l->now_boottime ? at - l->now_boottime : 0);
 }
 
+/* An old lease lives until the new one was adopted. */
+static const char *note_of(const struct kb_grant *g)
+{
+        bool both = kb_grant_lease_in(g, KB_LEASE_OFFERED) && kb_grant_lease_in(g, KB_LEASE_CURRENT);
+
+        return both ? "old one still in use" : "";
+}
+
 static void list_one(const struct listing *l, const struct kb_held *held, struct kb_list_builder *grants)
 {
         const struct kb_grant *g = &held->grant;
@@ -66,6 +74,7 @@ static void list_one(const struct listing *l, const struct kb_held *held, struct
                                     .renews = time_of_day(l, g->wake.place ? g->wake.at : KB_TIME_NEVER),
                                     .renewals = lease ? lease->renewals : 0,
                                     .problem = held->problem,
+                                    .note = note_of(g),
                             });
         kb_list_add(grants, KB_SPAN(record.data, record.size));
 }
@@ -169,6 +178,15 @@ static uint64_t ttl_of(const struct trial *t)
         return lease && lease->ttl != KB_TIME_NEVER ? lease->ttl / KB_USEC_PER_SEC : 0;
 }
 
+/* Seconds that it would have lived on once there was a new one. */
+static uint64_t overlap_of(const struct trial *t)
+{
+        const struct kb_held *held = held_of(t);
+        uint64_t overlap = held ? kb_grant_overlap(&held->grant) : 0;
+
+        return overlap != KB_TIME_NEVER ? overlap / KB_USEC_PER_SEC : KB_TIME_NEVER;
+}
+
 static void on_trial(const struct kb_issued *issued, void *userdata)
 {
         _cleanup_free_ struct trial *t = userdata;
@@ -188,7 +206,8 @@ static void on_trial(const struct kb_issued *issued, void *userdata)
         }
         for (size_t i = 0; i < issued->fields->count; i++)
                 kb_list_add_pair(&pairs, issued->fields->field[i].name, issued->fields->field[i].value);
-        kb_request_reply(t->request, credential_fetch, .fields = kb_list_built(&pairs), .ttl = ttl_of(t));
+        kb_request_reply(t->request, credential_fetch, .fields = kb_list_built(&pairs), .ttl = ttl_of(t),
+                         .overlap = overlap_of(t));
         give_back(t);
 }
 

@@ -261,7 +261,7 @@ class Results(Cli):
     NOW = int(time.time()) * 1_000_000
     GRANT = {"id": 7, "consumer": "orders.service", "instance": "ab", "credential": "db", "store": "local",
              "state": "issued", "lease": "f00", "issued": NOW - 9_000_000_000, "expires": NOW + 12_600_000_000,
-             "renews": (1 << 64) - 1, "renewals": 2, "problem": "bad\x1b[2Jnews"}
+             "renews": (1 << 64) - 1, "renewals": 2, "problem": "bad\x1b[2Jnews", "note": "old one still in use"}
 
     def test_grants_come_as_an_aligned_table(self) -> None:
         self.broker(grant_list={"grants": [self.GRANT], "more": False})
@@ -381,7 +381,7 @@ class Results(Cli):
             self.assertRegex(needs, rf"^  .*{re.escape(says)}.*\n      # {command}.*\n$", fact)
 
     def test_a_credential_is_fetched_to_try_it(self) -> None:
-        self.broker(credential_fetch={"fields": [("username", b"u1"), ("password", b"p1")], "ttl": 3600})
+        self.broker(credential_fetch={"fields": [("username", b"u1"), ("password", b"p1")], "ttl": 3600, "overlap": 1200})
         done = self.run_it("credential", "fetch", "db")
         self.assertEqual(done.stdout, "username: u1\npassword: p1\n")
         self.assertIn("a lease of 1h", done.stderr)
@@ -663,7 +663,7 @@ class Units(Cli):
     def test_what_a_bare_name_means(self) -> None:
         self.credential("whole", "Format=env\n")
         self.credential("asked")
-        broker = self.broker(credential_fetch={"fields": [("certificate", b"c"), ("private_key", b"k")], "ttl": 0})
+        broker = self.broker(credential_fetch={"fields": [("certificate", b"c"), ("private_key", b"k")], "ttl": 0, "overlap": (1 << 64) - 1})
         self.good("unit", "add", "orders.service", "whole", "asked", "whole.one")
         ids = [line.split("=", 1)[1].split(":")[0] for line in self.text().splitlines() if line.startswith("Load")]
         self.assertEqual(ids, ["whole", "asked.certificate", "asked.private_key", "whole.one"])
@@ -786,6 +786,25 @@ class Settings(Cli):
         self.assertEqual(self.good("credential", "check", "good"), "well formed\n")
         self.credential("nobody", unit="")
         self.assertIn("nobody may have it yet", self.run_it("credential", "check", "nobody").stderr)
+
+    def test_an_overlap_that_does_not_fit_is_said(self) -> None:
+        never = (1 << 64) - 1
+        broker = self.broker()
+        for how, overlap, said in (
+                ("OnRotate=reload\nOverlap=3s", 2, "db: Overlap=3s is more than its lease has room for: an old one may end 2s after"),
+                ("OnRotate=signal:HUP\nOverlap=3s", 0, "may end no time after"),
+                ("OnRotate=reload\nOverlap=3s", 3, ""), ("OnRotate=reload", never, ""),
+                ("OnRotate=restart", 0, ""), ("", 0, ""), ("OnRotate=reload\nProbe=/bin/true", 0, "")):
+            broker.answers["credential_fetch"] = {"fields": [], "ttl": 10, "overlap": overlap}
+            self.credential("db", f"[Rotation]\n{how}\n" if how else "")
+            done = self.run_it("credential", "check", "db")
+            self.assertEqual((done.returncode, done.stdout), (0, "well formed\n"))
+            self.assertIn(said, done.stderr) if said else self.assertEqual(done.stderr, "", how)
+
+    def test_a_credential_that_cannot_be_had_is_said(self) -> None:
+        self.broker(credential_fetch=(5, "the store says no"))
+        self.credential("db", "[Rotation]\nOnRotate=reload\n")
+        self.assertIn("db: it could not be tried: the store says no", self.run_it("credential", "check", "db").stderr)
 
     STORE = ("[Store]\nType=vault\n[Server]\nAddress=https://bao1.example.org:8200\nAddress=https://bao2.example.org:8200\n"
              "[Login]\nMethod=approle\nRoleIdFile=/etc/role\nSecretIdFile=/etc/secret\n")

@@ -90,6 +90,7 @@ static void a_trial_says_how_long_the_lease_would_have_lived_and_gives_it_back(v
         assert_int_equal(take_reply(&reply), KB_E_OK);
         assert_int_equal(reply.fields.count, 2);
         assert_int_equal(reply.ttl, 3600);
+        assert_int_equal(reply.overlap, 1199); /* the last third, but for the second that it may be late */
         world_commit();
         world_revoked();
         world_commit();
@@ -109,6 +110,7 @@ static void a_lease_without_an_end_says_0(void **state)
         world_commit();
         assert_int_equal(take_reply(&reply), KB_E_OK);
         assert_int_equal(reply.ttl, 0);
+        assert_true(reply.overlap == KB_TIME_NEVER);
         world_commit();
         world_revoked();
         world_commit();

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A service with a pool of connections to a PostgreSQL never holds a login that lets nobody in.
+
+Its logins are leased for ten seconds and live no longer than twenty, so every one is replaced many times. The old one is
+revoked once the service does not use it any more, however that is known.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import engines
+import pytest
+from conftest import LONG
+from machine import Machine, Run, tree
+from network import Network
+from openbao import PORT, OpenBao
+from postgres import Postgres
+from service import add, define, grants, restart, service
+
+pytestmark = pytest.mark.servers
+
+HERE = Path(__file__).resolve().parent
+SECONDS = 120 if LONG else 40
+PSQL = "/usr/lib/postgresql/17/bin/psql"
+EXAMPLE = "/usr/share/doc/keybearer/examples/probe-postgresql"
+
+STORE = """\
+[Store]
+Type=vault
+[Server]
+Address=https://{address}:{port}
+CaFile=/etc/keybearer/bao-ca.pem
+[Login]
+Method=approle
+Mount=adoption-approle
+RoleIdFile=/etc/keybearer/bao.role
+SecretIdFile=/etc/keybearer/bao.secret
+"""
+
+POLICY = {
+    "adoption-db/creds/*": ["read"],
+    "sys/leases/renew": ["update"],
+    "sys/leases/revoke": ["update"],
+    "auth/token/lookup-self": ["read"],
+    "auth/token/renew-self": ["update"],
+}
+
+POOL = """\
+[Service]
+Type={type}
+User=daemon
+ExecStart=/usr/bin/python3 /usr/local/lib/pool.py {address} {name} {drain}
+StandardOutput=append:/run/{name}
+"""
+BY_HAND = "ExecReload=/bin/kill -HUP $MAINPID\n"
+
+
+@dataclass(frozen=True)
+class Way:
+    """How it is known that a service uses its new login."""
+
+    type: str  # of the unit
+    more: str  # of the unit
+    rotation: str
+    drain: int  # how many seconds the pool's old sessions live after a reload
+    least: int  # how long after the offer it is known at the earliest
+
+
+WAYS = {
+    "told": Way("notify-reload", "", "", 2, 0),
+    "probed": Way("exec", BY_HAND, "Probe=/usr/local/bin/probe\n", 2, 2),
+    "waited": Way("exec", BY_HAND, "Overlap=3s\n", 1, 3),
+}
+
+
+@pytest.fixture(scope="module")
+def bao(openbao: OpenBao, postgres: Postgres) -> OpenBao:
+    """The server, with a role of a database."""
+    engines.database(openbao, "adoption-db", postgres)
+    engines.database_role(openbao, "adoption-db", "app", ttl="10s", most="20s")
+    openbao.policy("adoption", POLICY)
+    return openbao
+
+
+@pytest.fixture(scope="module")
+def host(run: Run, network: Network, installed: tuple[Path, ...], bao: OpenBao) -> Iterator[Machine]:
+    """A host with our package and with psql, whose second store is that server."""
+    role, secret = engines.approle(bao, "adoption-approle", "host", ["adoption"])
+    with run.machine(installed[0], tree("trixie", "servers"), plug=network.plug("10.77.0.46")) as it:
+        it.copy_in(bao.servers.authority.file, "/etc/keybearer/bao-ca.pem")
+        it.copy_in(HERE / "pool.py", "/usr/local/lib/pool.py")
+        text = STORE.format(address=bao.addresses[0], port=PORT)
+        for name, content in {"stores/prod.conf": text, "bao.role": role, "bao.secret": secret}.items():
+            it.write(f"/etc/keybearer/{name}", content, 0o640)
+            it.run(["chown", "root:keybearer-vault", f"/etc/keybearer/{name}"])
+        it.run("systemctl enable -q --now keybearer-store-vault@prod.socket && systemctl reload keybearerd")
+        yield it
+
+
+def start(host: Machine, address: str, name: str, way: Way) -> None:
+    """Starts a pool with a credential of its own."""
+    define(host, name, "adoption-db/creds/app", f"{name}.service", "Store=prod", "OnRotate=reload\n" + way.rotation)
+    service(host, f"{name}.service", POOL.format(type=way.type, address=address, name=name, drain=way.drain), way.more)
+    add(host, f"{name}.service", f"{name}.username", f"{name}.password")
+    restart(host, f"{name}.service")
+
+
+def happened(host: Machine, name: str) -> list[tuple[float, str]]:
+    """When its credential was offered, adopted, revoked and let run out, in the broker's words."""
+    words = "was offered to|uses its new|was revoked|expired"
+    found = [(int(entry["__REALTIME_TIMESTAMP"]) / 1e6, re.search(words, str(entry["MESSAGE"])))
+             for entry in host.journal("", f"OBJECT_SYSTEMD_UNIT={name}.service")]
+    return [(at, word[0]) for at, word in found if word]
+
+
+def assert_one_after_the_other(host: Machine, name: str, way: Way) -> None:
+    """Each old login was revoked, and only when the new one was adopted, as it is known in this way."""
+    steps = happened(host, name)
+    words = [word for _, word in steps]
+    assert "expired" not in words and words.count("uses its new") >= 2, steps
+    for n, (at, word) in enumerate(steps):
+        if word == "was revoked":
+            assert words[n - 1] == "uses its new", steps
+        if word == "uses its new":
+            assert words[n - 1] == "was offered to" and at - steps[n - 1][0] >= way.least - 0.1, steps
+
+
+def test_no_log_in_fails_while_logins_are_replaced(host: Machine, bao: OpenBao, postgres: Postgres) -> None:
+    """One every 100 ms by each of three pools, and not one of their sessions loses its role before it is put away."""
+    probe = host.read(EXAMPLE).replace("host=db.example.org", f"host={postgres.address}").replace("psql -q", f"{PSQL} -q")
+    host.write("/usr/local/bin/probe", probe, 0o755)
+    for name, way in WAYS.items():
+        start(host, postgres.address, name, way)
+    end, notes = time.monotonic() + SECONDS, set()
+    while time.monotonic() < end:
+        notes |= {(grant["credential"], grant["note"]) for grant in grants(host)}
+        time.sleep(0.5)
+    assert notes >= {(name, "old one still in use") for name in WAYS}
+    for name, way in WAYS.items():
+        tries = host.read(f"/run/{name}").splitlines()
+        assert [line for line in tries if line.split()[1] != "OK"] == [], name
+        assert len({line.split()[2] for line in tries}) >= 3, f"{name} had three logins, one after the other"
+        assert_one_after_the_other(host, name, way)
+        host.run(["systemctl", "stop", f"{name}.service"])
+    host.wait_for(lambda: bao.leases("adoption-db/creds/app") == [], 10, "the end of all leases")
+    assert postgres.roles("v-adoption-") == []

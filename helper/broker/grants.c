@@ -32,6 +32,7 @@ struct kb_grants {
         struct kb_held **held;  /* in the order they came */
         size_t n_held;
         size_t room;
+        struct kb_failed_restart *failed_restarts;
 };
 
 /* --- the table --- */
@@ -403,8 +404,14 @@ void kb_grants_free(struct kb_grants *grants)
         sd_event_source_disable_unref(grants->timer);
         sd_event_source_disable_unref(grants->clock);
         kb_queue_done(&grants->queue);
+        kb_failed_restarts_free(grants->failed_restarts);
         free(grants->held);
         free(grants);
+}
+
+struct kb_failed_restart **kb_grants_failed_restarts(struct kb_grants *grants)
+{
+        return &grants->failed_restarts;
 }
 
 /* --- consumers that end --- */

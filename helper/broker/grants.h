@@ -6,6 +6,7 @@
  * what is to be done and when, grant_steps.c does it.
  */
 
+#include "helper/broker/failed_restarts.h"
 #include "helper/broker/issue.h"
 #include "helper/grant/grant.h"
 
@@ -107,6 +108,9 @@ void kb_grants_follow_clock(struct kb_grants *grants);
 
 /* The same for the definition of one grant that lives; kb_grants_advance() is the caller's to call. */
 void kb_grants_look_again(struct kb_held *held);
+
+/* Of units whose grant ended with a restart for a rotation: see failed_restarts.h. */
+struct kb_failed_restart **kb_grants_failed_restarts(struct kb_grants *grants);
 
 size_t kb_grants_count(const struct kb_grants *grants);
 

@@ -78,7 +78,9 @@ bool kb_rotation_is_stopped(const struct kb_held *held)
         if (held->consumer != KB_CONSUMER_UNIT || held->deaf || is_urgent(held))
                 return false; /* who failed tries again: two of those would wait for each other */
         kb_grants_each(held->owner, look_for_deaf, &crowd);
-        return crowd.same_credential > 0;
+        return crowd.same_credential > 0 ||
+               kb_failed_restarts_look(kb_grants_failed_restarts(held->owner), held->owner,
+                                       held->grant.credential, held->grant.consumer, kb_now_boottime());
 }
 
 /* --- adopted --- */
@@ -248,6 +250,9 @@ static void on_restarted(int r, void *userdata)
                                      KB_E_UNREACHABLE,
                                      "the unit could not be restarted, and keeps the old one");
         s->held->deaf = r < 0;
+        if ((r == -EIO || r == -ETIMEDOUT) && s->held->grant.ended) /* it went down, and did not come up */
+                kb_failed_restarts_add(kb_grants_failed_restarts(s->held->owner), s->held->grant.consumer,
+                                       s->held->grant.credential, kb_now_boottime());
         kb_grant_on_restarted(&s->held->grant, kb_now_boottime(), r < 0 ? KB_E_UNREACHABLE : KB_E_OK);
         kb_step_done(s);
 }

@@ -307,6 +307,70 @@ static void the_first_failure_stops_the_rest_until_it_is_urgent(void **state)
         assert_true(stay_deaf(told) > 0);
 }
 
+/* The grant ends with the old invocation, before it is known that there is no new one. */
+static void restart_that_fails(unsigned memory)
+{
+        const char *first;
+
+        world_define("web-tls", "[Credential]\nPath=pki/issue/web\n[Allow]\nUnit=*.service\n"
+                                "[Rotation]\nOnRotate=restart\n");
+        world_issue("web-tls", "A1", 36000, "a one");
+        world_unit = "other.service";
+        world_issue("web-tls", "B1", 36000, "b one");
+        world_pass(24000 * SEC);
+        assert_int_equal(world_jobs(), 1);
+        first = strstr(world_trace(), "restart " UNIT) ? UNIT : "other.service";
+        kb_grants_end_consumer(broker.grants, KB_CONSUMER_UNIT, first, NULL);
+        world_commit();
+        world_revoked();
+        world_faults.memory = memory;
+        world_job(-EIO);
+        world_commit();
+        world_unit = first;
+        world_pass(600 * SEC);
+}
+
+static void a_restart_that_failed_stops_the_rest(void **state)
+{
+        restart_that_fails(0);
+        assert_int_equal(world_jobs(), 0);
+        /* its next start, and whether that one stays */
+        world_issue("web-tls", "A2", 36000, "a two");
+        world_pass(30 * SEC);
+        assert_int_equal(world_jobs(), 0);
+}
+
+static void a_unit_that_runs_again_stops_nobody(void **state)
+{
+        a_restart_that_failed_stops_the_rest(state);
+        world_pass(40 * SEC);
+        assert_int_equal(world_jobs(), 1);
+}
+
+static void a_failure_that_cannot_be_kept_stops_nobody(void **state)
+{
+        for (unsigned memory = 1; memory <= 3; memory++) {
+                restart_that_fails(memory);
+                assert_int_equal(world_faults.memory, 0);
+                assert_int_equal(world_jobs(), 1);
+                end(state);
+                begin(state);
+        }
+}
+
+static void nobody_is_stopped_for_ever(void **state)
+{
+        a_restart_that_failed_stops_the_rest(state);
+        kb_grants_end_consumer(broker.grants, KB_CONSUMER_UNIT, world_unit, NULL);
+        world_commit();
+        world_revoked();
+        world_commit();
+        world_pass(2900 * SEC);
+        assert_int_equal(world_jobs(), 0);
+        world_pass(200 * SEC);
+        assert_int_equal(world_jobs(), 1);
+}
+
 /* With MaxParallel=2 both were told at once. */
 static void two_that_failed_do_not_wait_for_each_other(void **state)
 {
@@ -505,6 +569,9 @@ int main(void)
                 TEST(a_failed_tell_takes_back_its_own_credential_only),
                 TEST(a_failed_tell_after_a_restart_takes_back_the_files),
                 TEST(the_first_failure_stops_the_rest_until_it_is_urgent),
+                TEST(a_unit_that_runs_again_stops_nobody),
+                TEST(nobody_is_stopped_for_ever),
+                TEST(a_failure_that_cannot_be_kept_stops_nobody),
                 TEST(two_that_failed_do_not_wait_for_each_other),
                 TEST(when_the_first_one_could_be_told_the_rest_go_on),
                 TEST(what_cannot_be_taken_back_is_not_revoked),

@@ -241,6 +241,25 @@ static void a_failed_tell_after_a_restart_takes_back_the_files(void **state)
         assert_files("web one", "db two");
 }
 
+/* As PID 1 does with RefreshOnReload=credentials (systemd 260), and waits with the reload for the answer. */
+static void who_asks_during_the_reload_gets_the_new_values(void **state)
+{
+        struct asked asked;
+
+        world_issue("web-tls", "L1", 3600, "one");
+        world_pass(2400 * SEC);
+        FETCHED("L2", 3600, "password", "two");
+        world_commit();
+        world_facts(0, true);
+        assert_int_equal(world_jobs(), 1);
+        world_ask(&asked, "web-tls");
+        assert_int_equal(asked.answers, 1);
+        assert_string_equal(asked.values, "password=two");
+        world_job(0);
+        world_commit();
+        assert_string_equal(world_file("web-tls.password"), "two");
+}
+
 /* --- many units --- */
 
 #define MANY_UNITS                                                                                          \
@@ -568,6 +587,7 @@ int main(void)
                 TEST(a_unit_hears_of_one_credential_at_a_time),
                 TEST(a_failed_tell_takes_back_its_own_credential_only),
                 TEST(a_failed_tell_after_a_restart_takes_back_the_files),
+                TEST(who_asks_during_the_reload_gets_the_new_values),
                 TEST(the_first_failure_stops_the_rest_until_it_is_urgent),
                 TEST(a_unit_that_runs_again_stops_nobody),
                 TEST(nobody_is_stopped_for_ever),

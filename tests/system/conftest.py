@@ -36,7 +36,7 @@ LONG = bool(os.environ.get("KEYBEARER_TEST_LONG"))
 SECONDS_OF_A_TEST = 4
 SECONDS = {
     "test_credential": 50,
-    "test_adoption": 90,
+    "test_adoption": 200,
     "test_crash": 80,
     "test_crash_login": 45,
     "test_demo": 30,

@@ -2,11 +2,12 @@
 """A service with a pool of connections to a PostgreSQL, for a machine that has psql: no test, but what tests look at.
 
     pool.py ADDRESS CREDENTIAL DRAIN     with $KEYBEARER_CREDENTIALS; SIGHUP: read them anew
+    pool.py ADDRESS CREDENTIAL           one that keeps nothing, and reads them for each log-in
 
 Ten times a second it logs in once with what it holds, and asks one of the sessions that it keeps who it is, which a
 database does not answer when that role is gone. Each try is a line on stdout: time, OK or FAILED, role, what was said.
 After a reload it opens new sessions; the old ones do their work for DRAIN seconds more. Only then has the reload gone
-through, which it says where systemd wants to know.
+through, which it says where systemd wants to know. What keeps nothing tries again when there is something new to read.
 """
 
 from __future__ import annotations
@@ -98,6 +99,23 @@ class Pool:
             tell("READY=1")
 
 
+class Reader:
+    """Keeps nothing."""
+
+    def __init__(self, address: str, credential: str) -> None:
+        self._what = (address, credential)
+
+    def reload(self) -> None:
+        """There is nothing to read anew."""
+
+    def work(self) -> None:
+        """One log-in with what it holds now. That it was replaced meanwhile is no failure."""
+        login = Login(*self._what)
+        said = login.run()
+        if said == f"{login.user}\n" or login.environment == Login(*self._what).environment:
+            note(login.user, said)
+
+
 def note(user: str, said: str) -> None:
     """Writes down what came of a try."""
     verdict = "OK" if said == f"{user}\n" else "FAILED"
@@ -114,7 +132,8 @@ def tell(what: str) -> None:
 def main() -> None:
     hangups = []
     signal.signal(signal.SIGHUP, lambda *_: hangups.append(1))
-    pool = Pool(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    address, credential, *drain = sys.argv[1:]
+    pool: Pool | Reader = Pool(address, credential, float(drain[0])) if drain else Reader(address, credential)
     following = time.monotonic()
     while True:
         if hangups:

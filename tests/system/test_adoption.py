@@ -8,10 +8,13 @@ revoked once the service does not use it any more, however that is known.
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from statistics import median
 
 import engines
 import pytest
@@ -20,7 +23,9 @@ from machine import Machine, Run, tree
 from network import Network
 from openbao import PORT, OpenBao
 from postgres import Postgres
-from service import add, define, grants, restart, service
+from service import add, define, grants, restart, service, show
+from test_grant_life import CA, CLIENTS, NGINX, SERVER, serial_on_the_wire
+from test_rotation import READER
 
 pytestmark = pytest.mark.servers
 
@@ -44,6 +49,10 @@ SecretIdFile=/etc/keybearer/bao.secret
 
 POLICY = {
     "adoption-db/creds/*": ["read"],
+    "adoption-db/static-creds/*": ["read"],
+    "adoption-db/rotate-role/asked": ["update"],
+    "adoption-kv/data/*": ["read"],
+    "adoption-pki/issue/*": ["update"],
     "sys/leases/renew": ["update"],
     "sys/leases/revoke": ["update"],
     "auth/token/lookup-self": ["read"],
@@ -80,8 +89,10 @@ WAYS = {
 
 @pytest.fixture(scope="module")
 def bao(openbao: OpenBao, postgres: Postgres) -> OpenBao:
-    """The server, with a role of a database."""
+    """The server, with logins of a database, certificates and kept secrets."""
     engines.database(openbao, "adoption-db", postgres)
+    engines.pki(openbao, "adoption-pki", "web", "localhost", leased=True)
+    engines.kv(openbao, "adoption-kv")
     engines.database_role(openbao, "adoption-db", "app", ttl="10s", most="20s")
     openbao.policy("adoption", POLICY)
     return openbao
@@ -149,3 +160,76 @@ def test_no_log_in_fails_while_logins_are_replaced(host: Machine, bao: OpenBao, 
         host.run(["systemctl", "stop", f"{name}.service"])
     host.wait_for(lambda: bao.leases("adoption-db/creds/app") == [], 10, "the end of all leases")
     assert postgres.roles("v-adoption-") == []
+
+
+MOST_DEAD = {"plain": 0.04, "asked": 0.02}  # shares of tries, with room for a busy machine
+
+
+@pytest.mark.parametrize("method", MOST_DEAD)
+def test_a_password_that_the_server_changes_is_hardly_ever_a_dead_one(host: Machine, bao: OpenBao, postgres: Postgres,
+                                                                      method: str) -> None:
+    """Every ten seconds, by itself or when it is asked to: a service that reads it for each log-in has the new one."""
+    engines.static_role(bao, "adoption-db", method, postgres, period="10s")
+    more = "Store=prod\n" + ("Method=rotate\n" if method == "asked" else "")
+    define(host, method, f"adoption-db/static-creds/{method}", f"{method}.service", more)
+    service(host, f"{method}.service", POOL.format(type="exec", address=postgres.address, name=method, drain=""))
+    add(host, f"{method}.service", f"{method}.username", f"{method}.password")
+    restart(host, f"{method}.service")
+    changes, swaps, began = set(), set(), time.time()
+    while time.time() < began + SECONDS:
+        changes.add(bao.read(f"adoption-db/static-creds/{method}")["last_vault_rotation"])
+        swaps.add(float(host.run(f"stat -c %.6Y /run/keybearer/units/{method}.service/current").stdout))
+        time.sleep(0.3)
+    host.run(["systemctl", "stop", f"{method}.service"])
+    tries = [line.split()[1] for line in host.read(f"/run/{method}").splitlines()]
+    assert tries.count("FAILED") < MOST_DEAD[method] * len(tries), "others have a dead one for a tenth of the time"
+    at = [datetime.fromisoformat(text).timestamp() for text in changes]
+    dead = [min(swap for swap in swaps if swap >= change) - change for change in at if began < change < max(swaps)]
+    print(f"{tries.count('FAILED')} of {len(tries)} failed, dead for {sum(dead) / SECONDS:.2%} of the time, {len(dead)} times: {sorted(dead)}")
+    assert len(dead) >= 2 and median(dead) < 0.5
+
+
+def revoked(bao: OpenBao) -> set[str]:
+    """Serial numbers of certificates that the server made and revoked, as openssl writes them."""
+    gone = [serial for serial in bao.names("adoption-pki/certs") if bao.read(f"adoption-pki/cert/{serial}")["revocation_time"]]
+    return {serial.replace(":", "").upper() for serial in gone}
+
+
+def test_a_certificate_is_replaced_under_its_clients(host: Machine, bao: OpenBao) -> None:
+    """No connection fails, and each old one is revoked once the new one is on the wire."""
+    host.write(CA, bao.read("adoption-pki/cert/ca")["certificate"])
+    host.write("/root/web.conf.in", NGINX)
+    more = "Store=prod\nParam.common_name=localhost\nParam.ttl=30s"
+    define(host, "web-tls", "adoption-pki/issue/web", "web.service", more, "RenewAt=0.2\nOnRotate=reload\nOverlap=2s")
+    service(host, "web.service", SERVER)
+    add(host, "web.service", "web-tls")
+    restart(host, "web.service")
+    host.wait_for(lambda: serial_on_the_wire(host), what="the first certificate")
+    seen: set[str] = set()
+    end = time.monotonic() + 120
+    with host.popen(CLIENTS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as clients:
+        try:
+            while len(seen & revoked(bao)) < 2 and time.monotonic() < end:
+                gone, shown = revoked(bao), serial_on_the_wire(host).removeprefix("serial=")
+                assert shown not in gone
+                seen.add(shown)
+        finally:
+            host.run("touch /run/enough")
+        assert clients.communicate(timeout=20)[0] == ""
+    assert len(seen & revoked(bao)) >= 2
+    host.run("systemctl stop web.service")
+
+
+def test_a_kept_secret_that_changes_at_the_server_reaches_the_unit(host: Machine, bao: OpenBao) -> None:
+    """Within CheckSec=, all of it at once, and the process stays."""
+    bao.write("adoption-kv/data/told", data={"username": "u1", "password": "p1"})
+    define(host, "orders-told", "adoption-kv/told", "orders-told.service", "Store=prod", "OnRotate=reload\nCheckSec=1s\nOverlap=1s")
+    service(host, "orders-told.service", READER)
+    add(host, "orders-told.service", "orders-told.username", "orders-told.password")
+    restart(host, "orders-told.service")
+    host.wait_for(lambda: host.read("/tmp/read") == "p1u1", what="the first version")
+    pid = show(host, "orders-told.service", "MainPID")
+    bao.write("adoption-kv/data/told", data={"username": "u2", "password": "p2"})
+    host.wait_for(lambda: host.read("/tmp/read") == "p1u1p2u2", 20, "the second version in the running service")
+    assert show(host, "orders-told.service", "MainPID") == pid
+    host.run("systemctl stop orders-told.service")

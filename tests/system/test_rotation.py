@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from conftest import LONG
 from machine import Machine
 from service import add, define, grants, keep, restart, service, show
 
@@ -18,6 +21,19 @@ ExecStart=/bin/sh -c 'trap "cat $KEYBEARER_CREDENTIALS/orders-told.* >>/tmp/read
     cat $KEYBEARER_CREDENTIALS/orders-told.* >/tmp/read; while :; do sleep 0.1; done'
 ExecReload=/bin/kill -HUP $MAINPID
 """
+
+
+# Trusts whom it has read at its start, if it likes the name, and takes half a second to start.
+TRUSTING = """\
+[Service]
+Type=exec
+ExecStartPre=/bin/sh -c 'echo "begin %i $(cat $CREDENTIALS_DIRECTORY/authority)" >>/tmp/roll; sleep 0.5'
+ExecStartPre=/bin/sh -c '! grep -q bad $CREDENTIALS_DIRECTORY/authority'
+ExecStart=/bin/sleep infinity
+ExecStartPost=/bin/sh -c 'echo "up %i" >>/tmp/roll'
+"""
+UNITS = 50
+AT_ONCE = 5
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +64,45 @@ def test_a_changed_definition_is_published_and_the_unit_reloaded(host: Machine) 
     define(host, "orders-told", "kv/told", "orders-told.service", keys, "OnRotate=reload\nCheckSec=1s\nOverlap=1s")
     host.wait_for(lambda: host.read("/tmp/read").endswith("u2u2"), 60, "the new definition in the running service")
     assert host.run(f"stat -c %U:%a {FOLDER}/orders-told.password").stdout == "daemon:400\n"
+
+
+def rolled(host: Machine, name: str) -> set[str]:
+    """Units that were started with this one."""
+    return set(re.findall(rf"begin (\d+) {name}\n", host.read("/tmp/roll")))
+
+
+def most_at_once(host: Machine) -> int:
+    """How many were being started at the same time, so far."""
+    now = most = 0
+    for line in host.read("/tmp/roll").splitlines():
+        now += 1 if line.startswith("begin") else -1
+        most = max(most, now)
+    return most
+
+
+def test_a_roll_of_an_authority_stops_at_the_first_that_cannot_be_restarted(host: Machine) -> None:
+    """No more than MaxParallel= of fifty units at once; after a failure all others stay as they are."""
+    keep(host, "authority", name="one")
+    rotation = f"OnRotate=restart\nCheckSec=1s\nMaxParallel={AT_ONCE}"
+    define(host, "authority", "kv/authority", "trusting@*.service", "Format=raw", rotation)
+    service(host, "trusting@.service", TRUSTING)
+    add(host, "trusting@.service", "authority")
+    units = [f"trusting@{n}.service" for n in range(UNITS)]
+    host.run(["systemctl", "start", *units], timeout=120)
+    host.write("/tmp/roll", "")
+    keep(host, "authority", name="two")
+    host.wait_for(lambda: len(rolled(host, "two")) == UNITS, 180, "all units with the second one")
+    host.wait_for(lambda: host.read("/tmp/roll").count("up") == UNITS, 30, "the last one")
+    assert 2 <= most_at_once(host) <= AT_ONCE
+    before = {grant["id"] for grant in grants(host, "trusting@")}
+    keep(host, "authority", name="bad")
+    host.wait_for(lambda: rolled(host, "bad"), 30, "the first that fails")
+    host.run("sleep 15")
+    failed = rolled(host, "bad")
+    assert 1 <= len(failed) <= AT_ONCE
+    assert len(before & {grant["id"] for grant in grants(host, "trusting@")}) == UNITS - len(failed)
+    assert host.run(["systemctl", "is-active", *units], check=False).stdout.split().count("active") == UNITS - len(failed)
+    if LONG:  # those that failed come up by themselves, and when they stay up the others follow
+        keep(host, "authority", name="three")
+        host.wait_for(lambda: len(rolled(host, "three")) == UNITS, 400, "all units with the one that is good")
+    host.run(["systemctl", "stop", *units], timeout=120)

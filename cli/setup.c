@@ -7,7 +7,9 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,17 +20,15 @@
 #include "cli/output.h"
 #include "cli/recovery.h"
 #include "cli/root_key.h"
+#include "cli/setup.h"
 #include "cli/spawn.h"
 #include "common/clock.h"
+#include "common/names.h"
+#include "helper/config/store.h"
 #include "helper/log/log.h"
 
 #define HOST_SECRET "/var/lib/systemd/credential.secret"
 #define LOG_FOLDER  KB_STATEDIR "/log"
-
-struct setup {
-        struct cli *cli;
-        bool any_done, any_shown;
-};
 
 /*
  * Each returns 0, or an exit status after it was said what is wrong. One that shows a secret is not
@@ -40,10 +40,17 @@ struct step {
         bool shows;
 };
 
-static void note_done(struct setup *s, const char *text)
+void setup_note_done(struct setup *s, const char *format, ...)
 {
+        _cleanup_free_ char *text = NULL;
+        va_list arguments;
+
+        va_start(arguments, format);
+        if (vasprintf(&text, format, arguments) < 0)
+                text = NULL;
+        va_end(arguments);
         s->any_done = true;
-        cli_done(s->cli, "%s", text);
+        cli_done(s->cli, "%s", text ? text : format);
 }
 
 static int print_secret(const char *name, json_object *value)
@@ -94,7 +101,7 @@ static int make_host_secret(struct setup *s)
                 return 0;
         r = must_run(s, argv, KB_SPAN(NULL, 0));
         if (r == 0)
-                note_done(s, "made this host's key for systemd credentials");
+                setup_note_done(s, "made this host's key for systemd credentials");
         return r;
 }
 
@@ -108,7 +115,7 @@ static int make_folders(struct setup *s)
                 return 0;
         r = must_run(s, argv, KB_SPAN(NULL, 0));
         if (r == 0)
-                note_done(s, "made the folders of keybearerd");
+                setup_note_done(s, "made the folders of keybearerd");
         return r;
 }
 
@@ -133,7 +140,7 @@ static int make_log(struct setup *s)
         if (r < 0)
                 return cli_fail(s->cli, KB_E_NO_RECORD, "no log can be made in " LOG_FOLDER ": %s",
                                 strerror(-r));
-        note_done(s, "made the log");
+        setup_note_done(s, "made the log");
         r = show(s, "first key of the log", json_object_new_string(first_key),
                  "run `keybearer setup` again where its output can be read");
         kb_wipe(first_key, sizeof(first_key));
@@ -142,11 +149,10 @@ static int make_log(struct setup *s)
         return r;
 }
 
-static int start_unit(struct setup *s, const char *unit, const char *service)
+int setup_start_unit(struct setup *s, const char *unit, const char *service)
 {
         char *argv[] = {(char[]){"systemctl"}, (char[]){"enable"},      (char[]){"--quiet"},
                         (char[]){"--now"},     (char *)(uintptr_t)unit, NULL};
-        _cleanup_free_ char *text = NULL;
         bool active = cli_systemctl("is-active", unit) == 0;
         int r;
 
@@ -157,8 +163,7 @@ static int start_unit(struct setup *s, const char *unit, const char *service)
         r = must_run(s, argv, KB_SPAN(NULL, 0));
         if (r != 0)
                 return r;
-        text = cli_format("started %s", unit);
-        note_done(s, text);
+        setup_note_done(s, "started %s", unit);
         return 0;
 }
 
@@ -178,7 +183,7 @@ static int start_units(struct setup *s)
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < KB_ARRAY_SIZE(units); i++)
-                r = start_unit(s, units[i].unit, units[i].service);
+                r = setup_start_unit(s, units[i].unit, units[i].service);
         return r;
 }
 
@@ -228,9 +233,7 @@ static int show_code(struct setup *s, const char *slot, const char *code)
 
 static void note_holder(struct setup *s, const char *holder)
 {
-        _cleanup_free_ char *text = cli_format("the local store opens with %s", holder);
-
-        note_done(s, text);
+        setup_note_done(s, "the local store opens with %s", holder);
 }
 
 static int keep_root_key(struct setup *s, struct kb_span credential)
@@ -274,13 +277,13 @@ static int add_recovery_slot(struct setup *s)
 
         if (r != 0)
                 return r;
-        note_done(s, "gave the local store a new recovery code");
+        setup_note_done(s, "gave the local store a new recovery code");
         return take_slots(s, rows);
 }
 
 static int made_store(struct setup *s, struct kb_list rows)
 {
-        note_done(s, "made the local store");
+        setup_note_done(s, "made the local store");
         return take_slots(s, rows);
 }
 
@@ -336,7 +339,7 @@ static int make_recovery_codes(struct setup *s)
         r = cli_make_recovery_codes(s->cli, CLI_RECOVERY_CODES, &codes);
         if (r != 0)
                 return r;
-        note_done(s, "made one-time codes for logins");
+        setup_note_done(s, "made one-time codes for logins");
         return show(s, "one-time codes to log in while the store is away", codes,
                     "`keybearer recovery` makes others");
 }
@@ -376,16 +379,38 @@ static int run_step(struct setup *s, const struct step *step)
         return r;
 }
 
-int cli_run_setup(struct cli *cli)
+/* The options that say something about a store beside the local one need its name. */
+static int check_options(struct cli *cli)
 {
-        struct setup s = {.cli = cli};
-        int status = 0;
+        static const enum cli_option of_store[] = {CLI_OPTION_address,   CLI_OPTION_ca,
+                                                   CLI_OPTION_namespace, CLI_OPTION_role,
+                                                   CLI_OPTION_role_id,   CLI_OPTION_token_file};
+        const char *store = cli->value[CLI_OPTION_store];
 
+        if (store && !kb_name_word_valid(store))
+                return cli_fail(cli, KB_E_BAD_REQUEST,
+                                "\"%s\" is no name of a store: letters, digits, '_' and '-'", store);
+        for (size_t i = 0; i < KB_ARRAY_SIZE(of_store); i++)
+                if (cli->given[of_store[i]] && (!store || strcmp(store, KB_STORE_LOCAL) == 0))
+                        return cli_fail(cli, KB_E_BAD_REQUEST,
+                                        "the local store has no servers; name the one that is meant, as in "
+                                        "--store=vault");
         if (cli->given[CLI_OPTION_root])
                 return cli_fail(cli, KB_E_BAD_REQUEST,
                                 "setup works on the running system only; leave out --root");
+        return 0;
+}
+
+int cli_run_setup(struct cli *cli)
+{
+        const char *store = cli->value[CLI_OPTION_store];
+        struct setup s = {.cli = cli};
+        int status = check_options(cli);
+
         for (size_t i = 0; status == 0 && i < KB_ARRAY_SIZE(steps); i++)
                 status = run_step(&s, &steps[i]);
+        if (status == 0 && store && strcmp(store, KB_STORE_LOCAL) != 0)
+                status = setup_store(&s);
         if (status == 0 && !s.any_done)
                 cli_done(cli, "nothing to do: this host is set up");
         return status;

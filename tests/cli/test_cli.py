@@ -169,6 +169,9 @@ class BadArguments(Cli):
         (("ca", "create", "web", "two"), '"two" is neither a name nor KEY=VALUE'),
         (("completion", "fish"), "there is no completion for fish"),
         (("setup",), "leave out --root"),
+        (("setup", "--store=a/b"), '"a/b" is no name of a store'),
+        (("setup", "--role=web"), "the local store has no servers"),
+        (("setup", "--store=local", "--address=https://a"), "the local store has no servers"),
         (("doctor",), "leave out --root"),
     )
 

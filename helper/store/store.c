@@ -33,9 +33,18 @@ static bool on_idle(void *userdata)
         return kb_server_pending(p->server) == 0 && p->backend->idle(p->context);
 }
 
+static void on_reload(void *userdata)
+{
+        struct program *p = userdata;
+
+        if (p->backend->reload)
+                p->backend->reload(p->context);
+}
+
 static int listen_and_run(struct program *p, sd_event *event)
 {
-        const struct kb_process_hooks hooks = {.stop = on_stop, .idle = on_idle, .userdata = p};
+        const struct kb_process_hooks hooks = {
+                .stop = on_stop, .idle = on_idle, .reload = on_reload, .userdata = p};
         struct kb_listener listener = {
                 .caller = KB_CALLER_STORE,
                 .max_peers = MAX_PEERS,

@@ -27,6 +27,9 @@ struct kb_store_backend {
         /* Nothing is accepted any more: true when nothing is left to do either. */
         bool (*idle)(void *context);
 
+        /* SIGHUP: the settings may have changed. NULL: there are none. */
+        void (*reload)(void *context);
+
         /* One line for `systemctl status`. */
         void (*describe)(void *context, char *ret, size_t size);
 

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.servers
 
 UNIT = "keybearer-store-vault@prod"
 STATE = "/var/lib/keybearer-store-prod"
+FILE = "/etc/keybearer/stores/prod.conf"
 SETTINGS = """\
 [Store]
 Type=vault
@@ -47,7 +48,7 @@ def use(host: Machine, openbao: OpenBao, login: str, server: str = "", **files: 
     for path, text in files.items():
         secret(host, path, text)
     text = SETTINGS.format(address=openbao.addresses[0], login=login, server=server)
-    host.write("/etc/keybearer/stores/prod.conf", text, 0o640, "root:keybearer-vault")
+    host.write(FILE, text, 0o640, "root:keybearer-vault")
     host.run("keybearer config check")
     host.run(f"systemctl stop keybearerd {UNIT}.service; rm -f /var/lib/keybearer/keep/prod")
     host.run(f"systemctl enable -q --now {UNIT}.socket && systemctl start keybearerd")
@@ -81,8 +82,8 @@ def tokens(openbao: OpenBao, mount: str) -> set[str]:
 
 
 @pytest.mark.both
-def test_one_token_lives_on_over_crash_and_reboot(host: Machine, openbao: OpenBao) -> None:
-    """A login with a SecretID that is good for one use; then the store and the broker are killed, and the host boots."""
+def test_one_token_lives_on_over_crash_reboot_and_reload(host: Machine, openbao: OpenBao) -> None:
+    """A login with a SecretID that is good for one use; the store and the broker are killed, the host boots, a reload."""
     role_id, secret_id = engines.approle(openbao, "once", "host", ["default"], secret_id_num_uses=1, token_ttl="1h")
     use(host, openbao, APPROLE.format(mount="once", file=f"{STATE}/secret-id"), **{
         "/etc/keybearer/prod.role-id": role_id, f"{STATE}/secret-id": secret_id})
@@ -96,6 +97,11 @@ def test_one_token_lives_on_over_crash_and_reboot(host: Machine, openbao: OpenBa
         assert logged_in(host, 70)["token accessor"] == accessor
     host.reboot()
     assert logged_in(host, 70)["token accessor"] == accessor
+    host.run(f"sed -i 's/^CaFile=.*/&\\nRequestTimeoutSec=7s/' {FILE} && systemctl reload {UNIT}")
+    assert logged_in(host)["token accessor"] == accessor
+    host.run(f"echo nonsense >>{FILE} && systemctl reload {UNIT}")
+    host.wait_for(lambda: "goes on with the settings that it has" in host.messages(f"{UNIT}.service"), 20, "a word about it")
+    assert status(host)["state"] == "open"
     assert tokens(openbao, "once") == {accessor}
 
 

@@ -112,9 +112,39 @@ static void a_mistake_is_named_until_it_is_mended(void **state)
         greeting_says("prod.conf:2: Type=consul is none of vault");
         write_settings(good);
         greeting_says("https://127.0.0.1:9");
-        write_settings("nonsense\n"); /* only a restart takes a change of what was good */
+        write_settings("nonsense\n"); /* nobody has said that it is to be read again */
         usleep(1100 * 1000);
         assert_true(refuses_with("https://127.0.0.1:9", said, sizeof(said)));
+}
+
+static void a_reload_takes_up_what_is_good_and_nothing_else(void **state)
+{
+        char said[512], text[1024], *port;
+
+        keep_size = 0;
+        snprintf(text, sizeof(text), "%s", good);
+        port = strstr(text, ":9\n");
+        assert_non_null(port);
+        write_settings(good);
+        begin();
+        greeting_says("https://127.0.0.1:9");
+        write_settings("nonsense\n");
+        assert_ok(kill(p.pid, SIGHUP));
+        usleep(300 * 1000);
+        assert_true(refuses_with("https://127.0.0.1:9", said, sizeof(said)));
+        port[1] = '1';
+        write_settings(text);
+        assert_ok(kill(p.pid, SIGHUP));
+        greeting_says("https://127.0.0.1:1");
+        snprintf(text, sizeof(text), "%s[Server]\nCaFile=%s\n", good, in_folder("ca.pem"));
+        write_settings(text);
+        assert_ok(kill(p.pid, SIGHUP)); /* well formed, and it cannot be used: there is no such file */
+        usleep(300 * 1000);
+        assert_true(refuses_with("https://127.0.0.1:1", said, sizeof(said)));
+        write_settings(good);
+        assert_ok(kill(p.pid, SIGHUP));
+        assert_ok(kill(p.pid, SIGHUP));
+        greeting_says("https://127.0.0.1:9");
 }
 
 /* The first answer already: who asks right behind a start hears how the login went, and not that there is
@@ -242,6 +272,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_teardown(without_its_file_it_says_so_until_there_is_one, stop),
                 cmocka_unit_test_teardown(a_mistake_is_named_until_it_is_mended, stop),
+                cmocka_unit_test_teardown(a_reload_takes_up_what_is_good_and_nothing_else, stop),
                 cmocka_unit_test_teardown(the_first_greeting_waits_for_the_first_login, stop),
                 cmocka_unit_test_teardown(a_file_that_it_names_is_looked_for_again_too, stop),
                 cmocka_unit_test_teardown(without_a_folder_of_its_own_it_says_so, stop),

@@ -13,6 +13,7 @@
 #define RETRY_USEC    KB_USEC_PER_SEC
 #define PATIENCE_MAX  (9 * KB_USEC_PER_SEC) /* the broker waits 10 s for an answer, unless told otherwise */
 #define PATIENCE_MORE (KB_USEC_PER_SEC / 2) /* than a request takes at most */
+#define CHANGE_USEC   (50 * 1000ULL)        /* between two looks whether nothing is under way */
 
 /* --- how it is --- */
 
@@ -131,7 +132,9 @@ void kb_vault_greeted(struct kb_vault *v, struct kb_span keep)
 
 bool kb_vault_waits(struct kb_vault *v, struct kb_request *request, kb_handler handler)
 {
-        if (!v->greeted || v->settled || v->n_waiting == KB_VAULT_WAITING_MAX)
+        bool wait = v->next || (v->greeted && !v->settled);
+
+        if (!wait || v->n_waiting == KB_VAULT_WAITING_MAX)
                 return false;
         v->waiting[v->n_waiting++] = (struct kb_vault_waiting){request, handler};
         return true;
@@ -140,17 +143,18 @@ bool kb_vault_waits(struct kb_vault *v, struct kb_request *request, kb_handler h
 /* --- settings --- */
 
 /* The first one, for whoever asks. */
-static void note_problems(struct kb_vault *v, const struct kb_problems *problems)
+static void note_problems(const struct kb_problems *problems, struct kb_problem *ret)
 {
         _cleanup_free_ char *text = problems->count > 0 ? kb_problem_format(&problems->problems[0]) : NULL;
 
-        kb_problem(&v->problem, KB_E_UNREACHABLE, "%s", text ? text : "the settings cannot be used");
+        kb_problem(ret, KB_E_UNREACHABLE, "%s", text ? text : "the settings cannot be used");
         if (problems->count > 1)
-                kb_problem_add(&v->problem, "; there is more: keybearer config check");
+                kb_problem_add(ret, "; there is more: keybearer config check");
 }
 
-/* 0, also when they cannot be used; -ENOMEM. */
-static int read_settings(struct kb_vault *v)
+/* 0, also when they cannot be used, as ret_problem says then; -ENOMEM. */
+static int read_settings(const struct kb_vault *v, struct kb_vault_settings **ret,
+                         struct kb_problem *ret_problem)
 {
         _cleanup_problems_ struct kb_problems problems = {0};
         _cleanup_free_ char *path = NULL;
@@ -160,20 +164,20 @@ static int read_settings(struct kb_vault *v)
                 path = NULL;
                 return -ENOMEM;
         }
-        r = kb_vault_settings_new(path, &v->identity.trust, &problems, &v->settings);
+        r = kb_vault_settings_new(path, &v->identity.trust, &problems, ret);
         if (r == -ENOENT)
                 kb_problems_add(&problems, path, 0, "is not there; write it, see stores.conf(5)");
         if (r < 0 && r != -ENOENT && r != -EBADMSG)
                 return r;
         if (r < 0)
-                note_problems(v, &problems);
+                note_problems(&problems, ret_problem);
         return 0;
 }
 
 /* As far as it goes: what is missing is in `problem`. */
 static int open_store(struct kb_vault *v)
 {
-        int r = v->settings ? 0 : read_settings(v);
+        int r = v->settings ? 0 : read_settings(v, &v->settings, &v->problem);
 
         if (r == 0 && v->settings && !kb_vault_connect(v, on_login_changed)) {
                 kb_vault_settings_free(v->settings); /* what cannot be used may be mended in the file, too */
@@ -191,6 +195,121 @@ void kb_vault_retry(struct kb_vault *v, uint64_t now)
         v->reread = now;
         if (open_store(v) < 0)
                 kb_process_log(LOG_ERR, "memory is out; the settings are read again later");
+}
+
+/* --- settings that change --- */
+
+/* The parts of a store that its settings make. */
+struct parts {
+        struct kb_vault_settings *settings;
+        struct kb_cluster *cluster;
+        struct kb_login *login;
+        struct kb_engines *engines;
+        struct kb_vault_directory *directory;
+        struct kb_people *people;
+};
+
+static struct parts take_parts(struct kb_vault *v)
+{
+        return (struct parts){
+                take_ptr(v->settings), take_ptr(v->cluster),   take_ptr(v->login),
+                take_ptr(v->engines),  take_ptr(v->directory), take_ptr(v->people),
+        };
+}
+
+static void parts_free(struct parts *p)
+{
+        kb_vault_directory_free(p->directory);
+        kb_people_free(p->people);
+        kb_engines_free(p->engines);
+        kb_login_free(p->login);
+        kb_cluster_free(p->cluster);
+        kb_vault_settings_free(p->settings);
+}
+
+static void goes_on(const struct kb_vault *v, const struct kb_problem *problem)
+{
+        kb_process_log(LOG_ERR, "store %s goes on with the settings that it has: %s", v->identity.name,
+                       problem->text);
+}
+
+/* The new login gets what the old one would have kept: the broker may have an older token. */
+static void greet_again(struct kb_vault *v, struct kb_span keep)
+{
+        v->patience = sd_event_source_disable_unref(v->patience);
+        v->greeted = v->settled = false;
+        kb_vault_greeted(v, keep);
+}
+
+static void take_up(struct kb_vault *v)
+{
+        _cleanup_writer_ struct kb_writer keep = kb_writer_init(KB_LOGIN_KEEP_MAX);
+        struct parts old = take_parts(v), failed;
+
+        v->settings = take_ptr(v->next);
+        if (kb_vault_connect(v, on_login_changed)) {
+                kb_login_keep(old.login, &keep);
+                parts_free(&old);
+                if (v->greeted)
+                        greet_again(v, KB_SPAN(keep.data, keep.size));
+                else
+                        settle(v);
+        } else {
+                failed = take_parts(v);
+                parts_free(&failed);
+                v->settings = old.settings;
+                v->cluster = old.cluster;
+                v->login = old.login;
+                v->engines = old.engines;
+                v->directory = old.directory;
+                v->people = old.people;
+                goes_on(v, &v->problem);
+                settle(v);
+        }
+        tell(v);
+}
+
+static bool nothing_under_way(const struct kb_vault *v)
+{
+        return (!v->engines || kb_engines_idle(v->engines)) &&
+               (!v->directory || kb_vault_directory_idle(v->directory)) &&
+               (!v->people || kb_people_idle(v->people));
+}
+
+static int on_change(sd_event_source *source, uint64_t now, void *userdata)
+{
+        struct kb_vault *v = userdata;
+
+        if (nothing_under_way(v) || now >= v->change_by)
+                take_up(v);
+        else if (sd_event_source_set_time_relative(source, CHANGE_USEC) < 0 ||
+                 sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) < 0)
+                take_up(v);
+        return 0;
+}
+
+void kb_vault_reload(struct kb_vault *v)
+{
+        struct kb_vault_settings *settings = NULL;
+        struct kb_problem problem;
+
+        if (!v->login) {
+                v->reread = 0;
+                kb_vault_retry(v, kb_now_monotonic());
+                return;
+        }
+        if (read_settings(v, &settings, &problem) < 0)
+                kb_problem(&problem, KB_E_BUSY, "memory is out");
+        if (!settings) {
+                goes_on(v, &problem);
+                return;
+        }
+        kb_vault_settings_free(v->next);
+        v->next = settings;
+        v->change_by = kb_time_add(kb_now_monotonic(), v->settings->request_usec);
+        v->change = sd_event_source_disable_unref(v->change);
+        if (sd_event_add_time_relative(v->event, &v->change, CLOCK_MONOTONIC, 0, 0, on_change, v) < 0)
+                take_up(v);
 }
 
 /* --- life --- */
@@ -214,17 +333,17 @@ int kb_vault_new(struct kb_vault **ret, sd_event *event, const struct kb_vault_i
 
 void kb_vault_free(struct kb_vault *v)
 {
+        struct parts parts;
+
         if (!v)
                 return;
         for (size_t i = 0; i < v->n_waiting; i++)
                 kb_request_fail(v->waiting[i].request, KB_E_BUSY, "the store stops: ask again");
         sd_event_source_disable_unref(v->patience);
-        kb_vault_directory_free(v->directory);
-        kb_people_free(v->people);
-        kb_engines_free(v->engines);
-        kb_login_free(v->login);
-        kb_cluster_free(v->cluster);
-        kb_vault_settings_free(v->settings);
+        sd_event_source_disable_unref(v->change);
+        kb_vault_settings_free(v->next);
+        parts = take_parts(v);
+        parts_free(&parts);
         sd_event_unref(v->event);
         free(v);
 }
@@ -245,9 +364,12 @@ static bool idle(void *context)
 {
         const struct kb_vault *v = context;
 
-        return v->n_waiting == 0 && (!v->engines || kb_engines_idle(v->engines)) &&
-               (!v->directory || kb_vault_directory_idle(v->directory)) &&
-               (!v->people || kb_people_idle(v->people));
+        return v->n_waiting == 0 && nothing_under_way(v);
+}
+
+static void reload(void *context)
+{
+        kb_vault_reload(context);
 }
 
 static void describe(void *context, char *ret, size_t size)
@@ -270,6 +392,7 @@ int kb_vault_main(const struct kb_vault_identity *identity)
                 .start = start,
                 .userdata = &own,
                 .idle = idle,
+                .reload = reload,
                 .describe = describe,
                 .end = end,
         };

@@ -50,6 +50,10 @@ struct kb_vault {
         sd_event_source *patience; /* until it counts as tried in any case */
         struct kb_vault_waiting waiting[KB_VAULT_WAITING_MAX];
         size_t n_waiting;
+
+        struct kb_vault_settings *next; /* to be taken up once nothing is under way; new requests wait */
+        sd_event_source *change;        /* looks whether that is so */
+        uint64_t change_by;             /* CLOCK_MONOTONIC: it has to be then */
 };
 
 /*
@@ -68,6 +72,12 @@ void kb_vault_retry(struct kb_vault *v, uint64_t now);
 /* Makes the cluster, the login, the engines and the people of v->settings: connect.c. False after v->problem
  * was filled in. */
 bool kb_vault_connect(struct kb_vault *v, kb_login_changed changed);
+
+/*
+ * Reads the settings anew. They are taken up once every request that is under way has been answered; the
+ * token stays in use where they log in as the same. What cannot be used changes nothing, and is logged.
+ */
+void kb_vault_reload(struct kb_vault *v);
 
 /* error KB_E_OK: it is logged in. Else what everything that needs that is answered with. */
 const struct kb_problem *kb_vault_problem(const struct kb_vault *v);

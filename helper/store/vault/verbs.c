@@ -82,10 +82,13 @@ static void directory(struct kb_request *request, void *context)
                 kb_vault_directory_get(v->directory, request);
 }
 
-/* People log in with their own password: also while this host itself is not logged in. */
-static struct kb_people *people(struct kb_vault *v, struct kb_request *request)
+/* People log in with their own password: also while this host itself is not logged in. NULL: the request has
+ * been failed, or waits for settings that are about to change. */
+static struct kb_people *people(struct kb_vault *v, struct kb_request *request, kb_handler handler)
 {
         kb_vault_retry(v, kb_now_monotonic());
+        if (v->next && kb_vault_waits(v, request, handler))
+                return NULL;
         if (!v->people)
                 kb_request_fail(request, v->problem.error, "%s", v->problem.text);
         return v->people;
@@ -93,7 +96,7 @@ static struct kb_people *people(struct kb_vault *v, struct kb_request *request)
 
 static void authenticate(struct kb_request *request, void *context)
 {
-        struct kb_people *p = people(context, request);
+        struct kb_people *p = people(context, request, authenticate);
 
         if (p)
                 kb_people_authenticate(p, request);
@@ -101,7 +104,7 @@ static void authenticate(struct kb_request *request, void *context)
 
 static void go_on(struct kb_request *request, void *context)
 {
-        struct kb_people *p = people(context, request);
+        struct kb_people *p = people(context, request, go_on);
 
         if (p)
                 kb_people_continue(p, request);
@@ -109,7 +112,7 @@ static void go_on(struct kb_request *request, void *context)
 
 static void change_secret(struct kb_request *request, void *context)
 {
-        struct kb_people *p = people(context, request);
+        struct kb_people *p = people(context, request, change_secret);
 
         if (p)
                 kb_people_change_secret(p, request);

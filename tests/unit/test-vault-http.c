@@ -3,13 +3,18 @@
  */
 #include "tests/unit/fault-server.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <systemd/sd-event.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "helper/store/vault/http.h"
 
-#define SEC KB_USEC_PER_SEC
+#define SEC  KB_USEC_PER_SEC
+#define BODY ((size_t)512 * 1024) /* more than buffers of the kernel take */
 
 struct outcome {
         sd_event *event;
@@ -299,6 +304,53 @@ static void a_cancelled_one_is_not_heard_of(void **state)
         assert_int_equal(o.calls, 0);
 }
 
+/* Listens, and takes in only so much before it reads. */
+static int slow_listener(struct kb_address *ret)
+{
+        struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), little = 1;
+        socklen_t size = sizeof(at);
+        struct kb_problem problem;
+        char text[64];
+
+        assert_true(fd >= 0);
+        assert_ok(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little)));
+        assert_ok(bind(fd, (struct sockaddr *)&at, size));
+        assert_ok(listen(fd, 1));
+        assert_ok(getsockname(fd, (struct sockaddr *)&at, &size));
+        snprintf(text, sizeof(text), "http://127.0.0.1:%u", (unsigned)ntohs(at.sin_port));
+        assert_int_equal(kb_address_parse(text, true, ret, &problem), KB_E_OK);
+        return fd;
+}
+
+/* A network that is away comes back, and the server must not be asked then. */
+static void what_was_not_sent_when_it_was_given_up_is_never_sent(void **state)
+{
+        _cleanup_(kb_http_freep) struct kb_http *http = http_of_ours();
+        _cleanup_secret_ char *body = kb_secret_alloc(BODY);
+        struct kb_address address;
+        int listener = slow_listener(&address), fd;
+        size_t heard = 0;
+        char buffer[4096];
+        struct outcome o;
+        ssize_t n;
+
+        memset(body, 'x', BODY);
+        o = ask(http, (struct kb_http_request){.method = KB_HTTP_POST,
+                                               .address = &address,
+                                               .body = KB_SPAN(body, BODY),
+                                               .total_usec = SEC / 2});
+        assert_int_not_equal(o.answer.result, KB_HTTP_ANSWERED);
+        fd = accept(listener, NULL, NULL);
+        assert_true(fd >= 0);
+        while ((n = recv(fd, buffer, sizeof(buffer), 0)) > 0)
+                heard += (size_t)n;
+        assert_true(n < 0 && errno == ECONNRESET);
+        assert_true(heard < BODY);
+        close(fd);
+        close(listener);
+}
+
 static void many_at_once_wait_their_turn(void **state)
 {
         _cleanup_(kb_http_freep) struct kb_http *http =
@@ -524,6 +576,7 @@ int main(void)
                 TEST(a_name_that_nobody_knows_is_told),
                 TEST(once_is_never_on_the_wire_twice),
                 TEST(a_cancelled_one_is_not_heard_of),
+                TEST(what_was_not_sent_when_it_was_given_up_is_never_sent),
                 TEST(many_at_once_wait_their_turn),
                 TEST(nobody_is_believed_who_cannot_show_who_they_are),
                 TEST(the_certificate_is_read_again_when_it_changed),

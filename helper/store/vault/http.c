@@ -6,10 +6,14 @@
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <linux/sockios.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/names.h"
@@ -315,6 +319,20 @@ static int on_connect(void *userdata, curl_socket_t fd, curlsocktype purpose)
         return CURL_SOCKOPT_OK;
 }
 
+/*
+ * What a server has not acknowledged when nobody waits for it any more is not sent later: the kernel would
+ * go on trying, and the server make a lease that nobody hears of.
+ */
+static int on_close(void *userdata, curl_socket_t fd)
+{
+        const struct linger at_once = {.l_onoff = 1};
+        int unsent = 0;
+
+        if (ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent > 0)
+                setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        return close(fd);
+}
+
 /* OpenSSL wipes what it decrypted, as we do. */
 static CURLcode on_tls(CURL *easy, void *context, void *userdata)
 {
@@ -481,6 +499,7 @@ static CURLcode set_limits(struct kb_http_exchange *x)
         SET(CURLOPT_TCP_KEEPIDLE, KEEPALIVE_SEC);
         SET(CURLOPT_TCP_KEEPINTVL, KEEPALIVE_SEC);
         SET(CURLOPT_SOCKOPTFUNCTION, on_connect);
+        SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
         return code;
 }
 

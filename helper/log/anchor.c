@@ -10,7 +10,7 @@
 #include <sys/random.h>
 
 #include "common/file.h"
-#include "helper/log/hex.h"
+#include "common/hex.h"
 
 #define FILE_NAME     "key"
 #define LABEL         "keybearer anchor 1"

@@ -12,8 +12,8 @@
 
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/hex.h"
 #include "helper/log/files.h"
-#include "helper/log/hex.h"
 #include "helper/log/ledger.h"
 #include "helper/log/scan.h"
 

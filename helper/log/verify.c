@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/hex.h"
 #include "helper/log/files.h"
-#include "helper/log/hex.h"
 #include "helper/log/scan.h"
 
 /* A forged number must not keep us computing keys for ever; a log reaches this after 1e11 records. */

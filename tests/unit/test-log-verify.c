@@ -5,7 +5,7 @@
  */
 #include "tests/unit/log.h"
 
-#include "helper/log/hex.h"
+#include "common/hex.h"
 #include "helper/log/scan.h"
 #include "helper/log/verify.h"
 

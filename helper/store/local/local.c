@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/hex.h"
 #include "helper/store/local/schema.h"
 #include "helper/store/local/swap.h"
 
@@ -286,8 +287,7 @@ static int fresh_root(struct kb_local *l)
                 r = kb_keyring_add(l->keys, 1, root);
         kb_wipe(root, sizeof(root));
         l->identity = (struct kb_identity){.epoch = KB_EPOCH_FIRST};
-        for (size_t i = 0; i < sizeof(id); i++)
-                snprintf(l->identity.id + 2 * i, 3, "%02x", id[i]);
+        kb_hex(KB_SPAN(id, sizeof(id)), l->identity.id);
         return r;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/hex.h"
 #include "helper/store/local/damage.h"
 
 #define BACKDATE_SEC 30 /* for those whose clock is behind ours */
@@ -62,8 +63,7 @@ static int name_answer(const char *request, const char *role, struct kb_list par
         n = snprintf(ret, ANSWER_MAX, "%s.", request);
         if (n + QUESTION_HEX >= ANSWER_MAX)
                 return -EMSGSIZE;
-        for (unsigned i = 0; i < QUESTION_HEX / 2; i++)
-                snprintf(ret + n + 2 * i, 3, "%02x", digest[i]);
+        kb_hex(KB_SPAN(digest, QUESTION_HEX / 2), ret + n);
         return 0;
 }
 

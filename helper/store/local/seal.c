@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/hex.h"
 #include "common/names.h"
 #include "helper/store/local/recovery_code.h"
 
@@ -364,24 +365,13 @@ void kb_slot_text(const char *name, const uint8_t seed[KB_SLOT_SEED_SIZE], char 
 {
         int n = snprintf(ret, KB_SLOT_TEXT_MAX, "%s:", name);
 
-        for (unsigned i = 0; i < KB_SLOT_SEED_SIZE; i++)
-                snprintf(ret + n + 2 * i, 3, "%02x", seed[i]);
-}
-
-static int hex_value(uint8_t c)
-{
-        const char digits[] = "0123456789abcdef";
-        const char *at = c ? strchr(digits, c) : NULL;
-
-        return at ? (int)(at - digits) : -1;
+        kb_hex(KB_SPAN(seed, KB_SLOT_SEED_SIZE), ret + n);
 }
 
 int kb_slot_parse_text(struct kb_span text, char ret_name[65], uint8_t ret_seed[KB_SLOT_SEED_SIZE])
 {
         const size_t hex = 2 * KB_SLOT_SEED_SIZE;
         char name[65] = "";
-        uint8_t seed[KB_SLOT_SEED_SIZE];
-        const uint8_t *at;
         size_t n;
 
         if (text.size > 0 && text.data[text.size - 1] == '\n')
@@ -392,14 +382,8 @@ int kb_slot_parse_text(struct kb_span text, char ret_name[65], uint8_t ret_seed[
         memcpy(name, text.data, n);
         if (text.data[n] != ':' || strlen(name) != n || !kb_name_word_valid(name))
                 return -EINVAL;
-        at = text.data + n + 1;
-        for (unsigned i = 0; i < KB_SLOT_SEED_SIZE; i++, at += 2) {
-                if (hex_value(at[0]) < 0 || hex_value(at[1]) < 0)
-                        return -EINVAL;
-                seed[i] = (uint8_t)(hex_value(at[0]) << 4 | hex_value(at[1]));
-        }
+        if (!kb_unhex((const char *)text.data + n + 1, hex, ret_seed, KB_SLOT_SEED_SIZE))
+                return -EINVAL;
         memcpy(ret_name, name, sizeof(name));
-        memcpy(ret_seed, seed, sizeof(seed));
-        kb_wipe(seed, sizeof(seed));
         return 0;
 }

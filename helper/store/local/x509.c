@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/hex.h"
 #include "helper/store/local/crypto.h"
 
 KB_DEFINE_CLEANUP(EVP_PKEY, EVP_PKEY_free);
@@ -72,8 +73,7 @@ int kb_x509_serial(char ret[KB_SERIAL_TEXT])
         if (r < 0)
                 return r;
         bytes[0] = (bytes[0] & 0x3f) | 0x40; /* positive, and always 16 bytes long */
-        for (unsigned i = 0; i < sizeof(bytes); i++)
-                snprintf(ret + 2 * i, 3, "%02x", bytes[i]);
+        kb_hex(KB_SPAN(bytes, sizeof(bytes)), ret);
         return 0;
 }
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/hex.h"
+
 /* --- what was asked for --- */
 
 const char *kb_fetch_name(const struct kb_fetch *f)
@@ -251,8 +253,7 @@ static void fingerprint(const struct kb_fetch *f, struct kb_list fields, char re
         kb_write_list(&w, fields, UINT32_MAX - 1);
         HMAC(EVP_sha256(), f->engines->is.fingerprint_key, KB_FINGERPRINT_KEY_SIZE, w.data, w.size, mac,
              NULL);
-        for (unsigned i = 0; i < 16; i++)
-                snprintf(ret + 2 * i, 3, "%02x", mac[i]);
+        kb_hex(KB_SPAN(mac, 16), ret);
 }
 
 void kb_fetch_done_kept(struct kb_fetch *f, const struct kb_list_builder *fields)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "helper/log/hex.h"
+#include "common/hex.h"
 
 #include <string.h>
 

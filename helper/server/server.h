@@ -72,6 +72,14 @@ const struct kb_peer *kb_request_peer(const struct kb_request *request); /* its 
 enum kb_caller kb_request_caller(const struct kb_request *request);
 const char *kb_request_id(const struct kb_request *request); /* 16 hex digits, for log and journal */
 
+/*
+ * Takes the fields of a verb out of the body: kb_request_decode(request, fetch, &q). False: the request has
+ * been failed.
+ */
+#define kb_request_decode(request, verb, ret)                                                               \
+        (kb_##verb##_request_get(kb_request_body(request), (ret)) >= 0 ||                                   \
+         (kb_request_fail((request), KB_E_BAD_REQUEST, "the fields of " #verb " make no sense"), false))
+
 /* The peer has hung up. The answer is still owed (and thrown away). */
 bool kb_request_abandoned(const struct kb_request *request);
 

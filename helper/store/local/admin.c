@@ -399,10 +399,8 @@ void kb_local_admin(struct kb_request *request, void *context)
         const struct kb_admin_row *row;
         struct kb_admin_call *call;
 
-        if (kb_store_admin_request_get(kb_request_body(request), &q) < 0) {
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of store_admin make no sense");
+        if (!kb_request_decode(request, store_admin, &q))
                 return;
-        }
         row = find(q.object, q.action);
         if (!row) {
                 kb_request_fail(request, KB_E_UNSUPPORTED, "the local store knows no %s %s", q.object,

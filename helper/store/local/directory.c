@@ -197,12 +197,8 @@ void kb_local_directory(struct kb_request *request, void *context)
         uint64_t version;
         int r;
 
-        if (!kb_service_ready(s, request))
+        if (!kb_service_ready(s, request) || !kb_request_decode(request, directory, &q))
                 return;
-        if (kb_directory_request_get(kb_request_body(request), &q) < 0) {
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of directory make no sense");
-                return;
-        }
         r = kb_local_directory_version(s->local, &version);
         if (r >= 0 && q.have == version) {
                 kb_request_reply(request, directory, .version = version, .unchanged = true,

@@ -123,12 +123,8 @@ void kb_local_authenticate(struct kb_request *request, void *context)
         struct kb_service *s = context;
         struct login *g;
 
-        if (!kb_service_ready(s, request))
+        if (!kb_service_ready(s, request) || !kb_request_decode(request, store_authenticate, &q))
                 return;
-        if (kb_store_authenticate_request_get(kb_request_body(request), &q) < 0) {
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of store_authenticate make no sense");
-                return;
-        }
         if (q.method[0] && strcmp(q.method, "password") != 0) {
                 kb_request_fail(request, KB_E_UNSUPPORTED, "the local store knows no way %s, only password",
                                 q.method);
@@ -186,12 +182,8 @@ void kb_local_change_secret(struct kb_request *request, void *context)
         struct kb_service *s = context;
         struct login *g;
 
-        if (!kb_service_ready(s, request))
+        if (!kb_service_ready(s, request) || !kb_request_decode(request, change_secret, &q))
                 return;
-        if (kb_change_secret_request_get(kb_request_body(request), &q) < 0) {
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of change_secret make no sense");
-                return;
-        }
         if (!q.privileged && !q.preliminary && q.old.size == 0) { /* nobody's password is empty */
                 kb_request_fail(request, KB_E_BAD_SECRET, NULL);
                 return;

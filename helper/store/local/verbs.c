@@ -9,11 +9,6 @@
 #include "helper/store/local/pki.h"
 #include "helper/store/local/service.h"
 
-/* Decodes the request, or ends it. */
-#define DECODE(request, verb, ret)                                                                          \
-        (kb_##verb##_request_get(kb_request_body(request), ret) >= 0 ||                                     \
-         (kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of " #verb " make no sense"), false))
-
 /* --- hello --- */
 
 static int add_name(struct kb_object *o, void *userdata)
@@ -34,7 +29,7 @@ static void hello(struct kb_request *request, void *context)
         enum kb_error refusal;
         char keep[128];
 
-        if (!DECODE(request, hello, &q))
+        if (!kb_request_decode(request, hello, &q))
                 return;
         kb_service_retry(s);
         kb_local_compare(s->local, q.keep);
@@ -142,7 +137,7 @@ static void fetch(struct kb_request *request, void *context)
         struct kb_service *s = context;
         struct kb_fetch_request q;
 
-        if (!kb_service_ready(s, request) || !DECODE(request, fetch, &q))
+        if (!kb_service_ready(s, request) || !kb_request_decode(request, fetch, &q))
                 return;
         if (!kb_name_path_valid(q.path)) {
                 kb_request_fail(request, KB_E_BAD_REQUEST, "the path is words joined by '/'");
@@ -204,7 +199,7 @@ static void renew(struct kb_request *request, void *context)
         struct kb_problem problem;
         uint64_t ttl;
 
-        if (!kb_service_ready(s, request) || !DECODE(request, renew, &q))
+        if (!kb_service_ready(s, request) || !kb_request_decode(request, renew, &q))
                 return;
         if (is_secret_lease(q.lease))
                 kb_request_reply(request, renew, .ttl = 0, .renewable = false);
@@ -224,7 +219,7 @@ static void revoke_lease(struct kb_request *request, void *context)
         struct kb_revoke_request q;
         struct kb_problem problem;
 
-        if (!kb_service_ready(s, request) || !DECODE(request, revoke, &q))
+        if (!kb_service_ready(s, request) || !kb_request_decode(request, revoke, &q))
                 return;
         /* A secret's lease is a record only; one that is nobody's is gone already. */
         if (parse_certificate_lease(q.lease, ca, serial) &&
@@ -241,7 +236,7 @@ static void crl(struct kb_request *request, void *context)
         struct kb_crl_request q;
         struct kb_problem problem;
 
-        if (!kb_service_ready(s, request) || !DECODE(request, crl, &q))
+        if (!kb_service_ready(s, request) || !kb_request_decode(request, crl, &q))
                 return;
         if (kb_pki_crl(s->local, q.name, kb_now_realtime(), &list, &problem) != KB_E_OK)
                 kb_service_fail(request, &problem);

@@ -142,10 +142,8 @@ void kb_engines_renew(struct kb_engines *e, struct kb_request *request)
         struct kb_renew_request q;
         struct kb_lease_name name;
 
-        if (kb_renew_request_get(kb_request_body(request), &q) < 0) {
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of renew make no sense");
+        if (!kb_request_decode(request, renew, &q))
                 return;
-        }
         kb_lease_name_parse(q.lease, &name);
         switch (name.kind) {
         case KB_LEASE_NAME_SERVER:
@@ -213,10 +211,8 @@ void kb_engines_revoke(struct kb_engines *e, struct kb_request *request)
         struct kb_lease_name name;
         struct kb_lease_work *w;
 
-        if (kb_revoke_request_get(kb_request_body(request), &q) < 0) {
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of revoke make no sense");
+        if (!kb_request_decode(request, revoke, &q))
                 return;
-        }
         kb_kept_drop(e->kept, q.lease);
         kb_lease_name_parse(q.lease, &name);
         if (!is_revocable(&name)) { /* nothing to take back; one that is nobody's is gone already */

@@ -16,10 +16,8 @@ static void hello(struct kb_request *request, void *context)
         const struct kb_problem *problem;
         struct kb_hello_request q;
 
-        if (kb_hello_request_get(kb_request_body(request), &q) < 0) {
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of hello make no sense");
+        if (!kb_request_decode(request, hello, &q))
                 return;
-        }
         kb_vault_retry(v, kb_now_monotonic());
         kb_vault_greeted(v, q.keep);
         if (kb_vault_waits(v, request, hello))
@@ -158,9 +156,9 @@ static void admin(struct kb_request *request, void *context)
         struct kb_store_admin_request q;
         const char *method = "";
 
-        if (kb_store_admin_request_get(kb_request_body(request), &q) < 0) {
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of store_admin make no sense");
-        } else if (is(&q, "store", "status")) {
+        if (!kb_request_decode(request, store_admin, &q))
+                return;
+        if (is(&q, "store", "status")) {
                 admin_status(request, v);
         } else if (!is(&q, "policy", "show")) {
                 kb_request_fail(

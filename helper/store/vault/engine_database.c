@@ -20,10 +20,7 @@ void kb_engine_creds(struct kb_fetch *f)
 {
         struct kb_path path = kb_fetch_path(f);
 
-        if (f->is.parameters.count > 0)
-                kb_fetch_fail(f, KB_E_BAD_REQUEST, "%s takes no parameters", f->is.path);
-        else
-                kb_fetch_get(f, &path, true, kb_fetch_done_data);
+        kb_fetch_get(f, &path, true, kb_fetch_done_data);
 }
 
 /* --- static roles --- */
@@ -34,11 +31,9 @@ struct password {
         int64_t period;      /* of all of them; 0: not known */
 };
 
-static void read_static(struct kb_fetch *f);
-
 static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
 {
-        read_static(userdata);
+        kb_engine_static(userdata);
         return 0;
 }
 
@@ -74,7 +69,7 @@ static void give(struct kb_fetch *f, const struct kb_asked *asked, const struct 
 static void on_rotated(struct kb_fetch *f, const struct kb_asked *asked)
 {
         if (asked->error == KB_E_OK || asked->error == KB_E_DENIED)
-                read_static(f);
+                kb_engine_static(f);
         else
                 kb_fetch_refused(f, asked);
 }
@@ -95,10 +90,8 @@ static void on_static(struct kb_fetch *f, const struct kb_asked *asked)
         const struct kb_json_value *data = asked->envelope.data;
         struct password password = {};
 
-        if (asked->error != KB_E_OK) {
-                kb_fetch_refused(f, asked);
+        if (kb_fetch_refused(f, asked))
                 return;
-        }
         password.rotated = kb_fetch_text(f, asked, "last_vault_rotation");
         if (!password.rotated)
                 return;
@@ -116,17 +109,9 @@ static void on_static(struct kb_fetch *f, const struct kb_asked *asked)
                 give(f, asked, &password);
 }
 
-static void read_static(struct kb_fetch *f)
+void kb_engine_static(struct kb_fetch *f)
 {
         struct kb_path path = kb_fetch_path(f);
 
         kb_fetch_get(f, &path, false, on_static);
-}
-
-void kb_engine_static(struct kb_fetch *f)
-{
-        if (f->is.parameters.count > 0)
-                kb_fetch_fail(f, KB_E_BAD_REQUEST, "%s takes no parameters", f->is.path);
-        else
-                read_static(f);
 }

@@ -10,16 +10,8 @@ static void on_kv1(struct kb_fetch *f, const struct kb_asked *asked)
 {
         _cleanup_list_ struct kb_list_builder fields = kb_list_builder_init(KB_FETCH_FIELDS_MAX);
 
-        if (asked->error != KB_E_OK) {
-                kb_fetch_refused(f, asked);
-                return;
-        }
-        if (kb_json_count(asked->envelope.data) == 0) {
-                kb_fetch_nonsense(f, asked, "it holds no data");
-                return;
-        }
-        kb_fetch_add_all(f, &fields, asked->envelope.data);
-        kb_fetch_done_kept(f, &fields); /* its lease_duration is a hint, and no lease */
+        if (kb_fetch_add_data(f, asked, &fields))
+                kb_fetch_done_kept(f, &fields); /* its lease_duration is a hint, and no lease */
 }
 
 /* A version that was taken away comes as "not found", with what is known of it. */
@@ -56,10 +48,8 @@ static void on_kv2(struct kb_fetch *f, const struct kb_asked *asked)
                 not_found(f, asked);
                 return;
         }
-        if (asked->error != KB_E_OK) {
-                kb_fetch_refused(f, asked);
+        if (kb_fetch_refused(f, asked))
                 return;
-        }
         if (kb_json_type(data) != KB_JSON_OBJECT ||
             kb_json_integer(kb_json_get(kb_json_get(asked->envelope.data, "metadata"), "version"), 1,
                             INT64_MAX, &version) < 0) {

@@ -17,10 +17,8 @@ static void on_signed(struct kb_fetch *f, const struct kb_asked *asked)
         struct kb_fetch_answer answer = {.fields = &fields};
         const char *line, *serial;
 
-        if (asked->error != KB_E_OK) {
-                kb_fetch_refused(f, asked);
+        if (kb_fetch_refused(f, asked))
                 return;
-        }
         line = kb_fetch_text(f, asked, "signed_key");
         serial = line ? kb_fetch_text(f, asked, "serial_number") : NULL;
         if (!serial)
@@ -64,10 +62,8 @@ static void on_code(struct kb_fetch *f, const struct kb_asked *asked)
         char when[21];
         int64_t period;
 
-        if (asked->error != KB_E_OK) {
-                kb_fetch_refused(f, asked);
+        if (kb_fetch_refused(f, asked))
                 return;
-        }
         if (!kb_fetch_text(f, asked, "code"))
                 return;
         if (kb_json_integer(kb_json_get(asked->envelope.data, "period"), 1, KB_API_SECONDS_MAX, &period) < 0)
@@ -85,10 +81,7 @@ void kb_engine_totp(struct kb_fetch *f)
 {
         struct kb_path path = kb_fetch_path(f);
 
-        if (f->is.parameters.count > 0)
-                kb_fetch_fail(f, KB_E_BAD_REQUEST, "%s takes no parameters", f->is.path);
-        else
-                kb_fetch_get(f, &path, false, on_code);
+        kb_fetch_get(f, &path, false, on_code);
 }
 
 /* --- transit/decrypt/KEY --- */
@@ -99,10 +92,10 @@ static void on_decrypted(struct kb_fetch *f, const struct kb_asked *asked)
         _cleanup_writer_ struct kb_writer plain = kb_writer_init(KB_FETCH_FIELDS_MAX);
         struct kb_span text;
 
-        if (asked->error != KB_E_OK)
-                kb_fetch_refused(f, asked);
-        else if (kb_json_string(kb_json_get(asked->envelope.data, "plaintext"), &text) < 0 ||
-                 kb_base64_decode(&plain, text) < 0 || kb_writer_end(&plain) < 0)
+        if (kb_fetch_refused(f, asked))
+                return;
+        if (kb_json_string(kb_json_get(asked->envelope.data, "plaintext"), &text) < 0 ||
+            kb_base64_decode(&plain, text) < 0 || kb_writer_end(&plain) < 0)
                 kb_fetch_nonsense(f, asked, "plaintext");
         else {
                 kb_list_add_pair(&fields, "plaintext", KB_SPAN(plain.data, plain.size));

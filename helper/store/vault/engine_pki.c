@@ -74,10 +74,8 @@ static void on_certificate(struct kb_fetch *f, const struct kb_asked *asked)
         char name[KB_LEASE_NAME_MAX + 1];
         const char *serial;
 
-        if (asked->error != KB_E_OK) {
-                kb_fetch_refused(f, asked);
+        if (kb_fetch_refused(f, asked))
                 return;
-        }
         serial = kb_fetch_text(f, asked, "serial_number");
         if (!serial)
                 return;

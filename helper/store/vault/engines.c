@@ -18,12 +18,12 @@
 /* What each type of mount has. */
 static const struct kb_engine engines[] = {
         {"kv", NULL, " read ", .versions = true, .begin = kb_engine_kv},
-        {"database", "creds/", " read ", .leased = true, .begin = kb_engine_creds},
-        {"database", "static-creds/", " read rotate ", .begin = kb_engine_static},
+        {"database", "creds/", " read ", .leased = true, .bare = true, .begin = kb_engine_creds},
+        {"database", "static-creds/", " read rotate ", .bare = true, .begin = kb_engine_static},
         {"pki", "issue/", " write ", .begin = kb_engine_issue},
         {"pki", "sign/", " write ", .begin = kb_engine_sign},
         {"ssh", "sign/", " write ", .begin = kb_engine_ssh},
-        {"totp", "code/", " read ", .begin = kb_engine_totp},
+        {"totp", "code/", " read ", .bare = true, .begin = kb_engine_totp},
         {"transit", "decrypt/", " write ", .versions = true, .begin = kb_engine_decrypt},
         {"system", "wrapping/unwrap", " write ", .begin = kb_engine_unwrap},
         {NULL, NULL, " read write ", .versions = true, .begin = kb_engine_any},
@@ -66,6 +66,8 @@ static void choose(struct kb_fetch *f)
                               "this host's token is a batch token, which can hold no lease: %s needs "
                               "token_type=service in the role that the host logs in with",
                               f->is.path);
+        else if (f->is.parameters.count > 0 && engine->bare)
+                kb_fetch_fail(f, KB_E_BAD_REQUEST, "%s takes no parameters", f->is.path);
         else
                 engine->begin(f);
 }
@@ -76,10 +78,8 @@ static void on_mount(struct kb_fetch *f, const struct kb_asked *asked)
 {
         struct kb_problem problem;
 
-        if (asked->error != KB_E_OK) {
-                kb_fetch_refused(f, asked);
+        if (kb_fetch_refused(f, asked))
                 return;
-        }
         if (kb_mount_read(asked->envelope.data, f->is.path, &f->mount, &problem) != KB_E_OK) {
                 kb_fetch_fail(f, problem.error, "%s", problem.text);
                 return;

@@ -130,11 +130,14 @@ void kb_fetch_fail(struct kb_fetch *f, enum kb_error error, const char *format, 
         kb_fetch_end(f);
 }
 
-void kb_fetch_refused(struct kb_fetch *f, const struct kb_asked *asked)
+bool kb_fetch_refused(struct kb_fetch *f, const struct kb_asked *asked)
 {
+        if (asked->error == KB_E_OK)
+                return false;
         kb_fetch_fail(f, asked->error, "%s: %s%s", f->is.path, asked->text,
                       asked->doubt ? " (nobody knows whether it was done; what was made then ends by itself)"
                                    : "");
+        return true;
 }
 
 /* A lease that came with an answer that cannot be used. */
@@ -273,19 +276,24 @@ void kb_fetch_done_kept(struct kb_fetch *f, const struct kb_list_builder *fields
                 kb_fetch_done(f, &answer);
 }
 
+bool kb_fetch_add_data(struct kb_fetch *f, const struct kb_asked *asked, struct kb_list_builder *fields)
+{
+        if (kb_fetch_refused(f, asked))
+                return false;
+        if (kb_json_count(asked->envelope.data) == 0) {
+                kb_fetch_nonsense(f, asked, "it holds no data");
+                return false;
+        }
+        kb_fetch_add_all(f, fields, asked->envelope.data);
+        return true;
+}
+
 void kb_fetch_done_data(struct kb_fetch *f, const struct kb_asked *asked)
 {
         _cleanup_list_ struct kb_list_builder fields = kb_list_builder_init(KB_FETCH_FIELDS_MAX);
 
-        if (asked->error != KB_E_OK) {
-                kb_fetch_refused(f, asked);
+        if (!kb_fetch_add_data(f, asked, &fields))
                 return;
-        }
-        if (kb_json_count(asked->envelope.data) == 0) {
-                kb_fetch_nonsense(f, asked, "it holds no data");
-                return;
-        }
-        kb_fetch_add_all(f, &fields, asked->envelope.data);
         if (asked->envelope.lease_id[0])
                 kb_fetch_done_leased(f, asked, &fields);
         else

@@ -25,6 +25,7 @@ struct kb_engine {
         const char *methods; /* words that Method= may be, beside none; " read write " */
         bool leased;         /* what it gives needs a token that can hold a lease */
         bool versions;       /* Version= means something */
+        bool bare;           /* it takes no parameters */
         void (*begin)(struct kb_fetch *f);
 };
 
@@ -104,8 +105,8 @@ const char *kb_fetch_text(struct kb_fetch *f, const struct kb_asked *asked, cons
 
 void kb_fetch_end(struct kb_fetch *f); /* whose waiters are answered */
 void kb_fetch_fail(struct kb_fetch *f, enum kb_error error, const char *format, ...) _printf_(3, 4);
-/* With what the server said, and the path. */
-void kb_fetch_refused(struct kb_fetch *f, const struct kb_asked *asked);
+/* When the server did not do it: with what it said, and the path. False: it did. */
+bool kb_fetch_refused(struct kb_fetch *f, const struct kb_asked *asked);
 /* The server's answer makes no sense; a lease that it has is taken back. */
 void kb_fetch_nonsense(struct kb_fetch *f, const struct kb_asked *asked, const char *part);
 
@@ -127,6 +128,9 @@ void kb_fetch_done_leased(struct kb_fetch *f, const struct kb_asked *asked,
                           const struct kb_list_builder *fields);
 /* Of a secret that has no end and no version of the server: a fingerprint is its version. */
 void kb_fetch_done_kept(struct kb_fetch *f, const struct kb_list_builder *fields);
+/* All of the answer's data; false after the fetch has ended, since there is none. */
+bool kb_fetch_add_data(struct kb_fetch *f, const struct kb_asked *asked, struct kb_list_builder *fields)
+        _must_check_;
 /* Whichever of both the answer is about. */
 void kb_fetch_done_data(struct kb_fetch *f, const struct kb_asked *asked);
 

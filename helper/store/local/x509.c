@@ -11,9 +11,8 @@
 #include "common/cleanup.h"
 #include "common/hex.h"
 #include "helper/store/local/crypto.h"
+#include "helper/store/pem.h"
 
-KB_DEFINE_CLEANUP(EVP_PKEY, EVP_PKEY_free);
-KB_DEFINE_CLEANUP(X509, X509_free);
 KB_DEFINE_CLEANUP(X509_CRL, X509_CRL_free);
 KB_DEFINE_CLEANUP(X509_REVOKED, X509_REVOKED_free);
 KB_DEFINE_CLEANUP(X509_EXTENSION, X509_EXTENSION_free);
@@ -22,36 +21,8 @@ KB_DEFINE_CLEANUP(GENERAL_NAME, GENERAL_NAME_free);
 KB_DEFINE_CLEANUP(ASN1_INTEGER, ASN1_INTEGER_free);
 KB_DEFINE_CLEANUP(ASN1_TIME, ASN1_TIME_free);
 KB_DEFINE_CLEANUP(BIGNUM, BN_free);
-KB_DEFINE_CLEANUP(BIO, BIO_free_all);
 
 /* --- PEM --- */
-
-/* Private keys pass through here: the BIO's memory is libcrypto's secure heap or wiped when freed. */
-static int take_pem(BIO *bio, struct kb_writer *to)
-{
-        char *data;
-        long size = BIO_get_mem_data(bio, &data);
-
-        if (size <= 0)
-                return -EIO;
-        kb_write_raw(to, KB_SPAN(data, (size_t)size));
-        kb_wipe(data, (size_t)size);
-        return kb_writer_end(to);
-}
-
-static EVP_PKEY *read_key(struct kb_span pem)
-{
-        _cleanup_(BIO_free_allp) BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.size);
-
-        return bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
-}
-
-static X509 *read_certificate(struct kb_span pem)
-{
-        _cleanup_(BIO_free_allp) BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.size);
-
-        return bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-}
 
 int kb_x509_key(struct kb_writer *ret_pem)
 {
@@ -60,7 +31,7 @@ int kb_x509_key(struct kb_writer *ret_pem)
 
         if (!key || !bio || PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1)
                 return -EIO;
-        return take_pem(bio, ret_pem);
+        return kb_pem_take(bio, ret_pem);
 }
 
 /* --- serial numbers --- */
@@ -177,13 +148,13 @@ static int sign(X509 *certificate, X509 *issuer, EVP_PKEY *key, struct kb_writer
             X509_sign(certificate, key, EVP_sha256()) <= 0 || !bio ||
             PEM_write_bio_X509(bio, certificate) != 1)
                 return -EIO;
-        return take_pem(bio, to);
+        return kb_pem_take(bio, to);
 }
 
 int kb_x509_self_sign(const struct kb_x509_subject *subject, struct kb_span key_pem,
                       struct kb_writer *ret_pem)
 {
-        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = read_key(key_pem);
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = kb_pem_key(key_pem);
         _cleanup_(X509_freep) X509 *certificate = X509_new();
         int r;
 
@@ -213,9 +184,9 @@ static int add_uses(X509 *certificate, X509 *issuer, unsigned uses)
 int kb_x509_issue(const struct kb_x509_subject *subject, struct kb_span key_pem,
                   const struct kb_x509_signer *signer, struct kb_writer *ret_pem)
 {
-        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = read_key(key_pem), *ca_key = read_key(signer->key);
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = kb_pem_key(key_pem), *ca_key = kb_pem_key(signer->key);
         _cleanup_(X509_freep) X509 *certificate = X509_new(),
-                                   *issuer = read_certificate(signer->certificate);
+                                   *issuer = kb_pem_certificate(signer->certificate);
         int r;
 
         if (!key || !ca_key || !certificate || !issuer)
@@ -273,8 +244,8 @@ int kb_x509_crl(const struct kb_x509_signer *signer, uint64_t number, uint64_t t
                 uint64_t next_update, const struct kb_x509_revoked *revoked, size_t n,
                 struct kb_writer *ret_pem)
 {
-        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = read_key(signer->key);
-        _cleanup_(X509_freep) X509 *issuer = read_certificate(signer->certificate);
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = kb_pem_key(signer->key);
+        _cleanup_(X509_freep) X509 *issuer = kb_pem_certificate(signer->certificate);
         _cleanup_(X509_CRL_freep) X509_CRL *crl = X509_CRL_new();
         _cleanup_(BIO_free_allp) BIO *bio = BIO_new(BIO_s_mem());
         int r;
@@ -291,5 +262,5 @@ int kb_x509_crl(const struct kb_x509_signer *signer, uint64_t number, uint64_t t
         if (X509_CRL_sort(crl) != 1 || X509_CRL_sign(crl, key, EVP_sha256()) <= 0 ||
             PEM_write_bio_X509_CRL(bio, crl) != 1)
                 return -EIO;
-        return take_pem(bio, ret_pem);
+        return kb_pem_take(bio, ret_pem);
 }

@@ -6,30 +6,14 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-KB_DEFINE_CLEANUP(EVP_PKEY, EVP_PKEY_free);
+#include "helper/store/pem.h"
+
 KB_DEFINE_CLEANUP(X509_REQ, X509_REQ_free);
-KB_DEFINE_CLEANUP(X509, X509_free);
-
-static void bio_freep(BIO **bio)
-{
-        BIO_free_all(*bio);
-}
-
-static int take_pem(BIO *bio, struct kb_writer *to)
-{
-        char *data;
-        long size = BIO_get_mem_data(bio, &data);
-
-        kb_write_raw(to, KB_SPAN(data, (size_t)size));
-        kb_wipe(data, (size_t)size);
-        return kb_writer_end(to);
-}
-
 int kb_csr_new(struct kb_writer *ret_key, struct kb_writer *ret_csr)
 {
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = EVP_EC_gen("P-256");
         _cleanup_(X509_REQ_freep) X509_REQ *csr = X509_REQ_new();
-        _cleanup_(bio_freep) BIO *key_pem = BIO_new(BIO_s_secmem()), *csr_pem = BIO_new(BIO_s_mem());
+        _cleanup_(BIO_free_allp) BIO *key_pem = BIO_new(BIO_s_secmem()), *csr_pem = BIO_new(BIO_s_mem());
         int r;
 
         if (!key || !csr || !key_pem || !csr_pem || X509_REQ_set_pubkey(csr, key) != 1 ||
@@ -37,17 +21,14 @@ int kb_csr_new(struct kb_writer *ret_key, struct kb_writer *ret_csr)
             PEM_write_bio_PKCS8PrivateKey(key_pem, key, NULL, NULL, 0, NULL, NULL) != 1 ||
             PEM_write_bio_X509_REQ(csr_pem, csr) != 1)
                 return -EIO;
-        r = take_pem(key_pem, ret_key);
-        return r < 0 ? r : take_pem(csr_pem, ret_csr);
+        r = kb_pem_take(key_pem, ret_key);
+        return r < 0 ? r : kb_pem_take(csr_pem, ret_csr);
 }
 
 bool kb_csr_matches(struct kb_span certificate, struct kb_span key)
 {
-        _cleanup_(bio_freep) BIO *cert_bio = BIO_new_mem_buf(certificate.data, (int)certificate.size),
-                                 *key_bio = BIO_new_mem_buf(key.data, (int)key.size);
-        _cleanup_(X509_freep) X509 *x509 = cert_bio ? PEM_read_bio_X509(cert_bio, NULL, NULL, NULL) : NULL;
-        _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey =
-                key_bio ? PEM_read_bio_PrivateKey(key_bio, NULL, NULL, NULL) : NULL;
+        _cleanup_(X509_freep) X509 *x509 = kb_pem_certificate(certificate);
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = kb_pem_key(key);
 
         return x509 && pkey && X509_check_private_key(x509, pkey) == 1;
 }

@@ -4,12 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "common/file.h"
+#include "helper/store/pem.h"
 
 #define FILE_MAX ((size_t)1024 * 1024) /* the authorities of a whole system are a quarter of this */
 
@@ -27,10 +26,6 @@ struct kb_tls_files {
         struct kb_problem trouble;
 };
 
-KB_DEFINE_CLEANUP(BIO, BIO_free_all);
-KB_DEFINE_CLEANUP(X509, X509_free);
-KB_DEFINE_CLEANUP(EVP_PKEY, EVP_PKEY_free);
-
 static void contents_done(struct content *contents)
 {
         for (size_t i = 0; i < N_FILES; i++)
@@ -40,31 +35,6 @@ static void contents_done(struct content *contents)
 static struct kb_span span_of(const struct content *content)
 {
         return KB_SPAN(content->data ? content->data : (const uint8_t *)"", content->size);
-}
-
-/* An encrypted key has nobody here who could type. */
-static int no_passphrase(char *buffer, int size, int writing, void *userdata)
-{
-        return -1;
-}
-
-static BIO *bio_of(const struct content *content)
-{
-        return BIO_new_mem_buf(content->data, (int)content->size);
-}
-
-static X509 *certificate_of(const struct content *content)
-{
-        _cleanup_(BIO_free_allp) BIO *bio = bio_of(content);
-
-        return bio ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
-}
-
-static EVP_PKEY *key_of(const struct content *content)
-{
-        _cleanup_(BIO_free_allp) BIO *bio = bio_of(content);
-
-        return bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
 }
 
 /* --- reading --- */
@@ -83,7 +53,7 @@ static int read_file(const char *path, struct content *ret)
 
 static enum kb_error check_ca(const char *path, const struct content *ca, struct kb_problem *problem)
 {
-        _cleanup_(X509_freep) X509 *first = certificate_of(ca);
+        _cleanup_(X509_freep) X509 *first = kb_pem_certificate(span_of(ca));
 
         if (!first)
                 return kb_problem(problem, KB_E_BAD_REQUEST, "%s: no certificate of an authority in it",
@@ -95,8 +65,8 @@ static enum kb_error check_pair(char *const *paths, const struct content *conten
                                 struct kb_problem *problem)
 {
         enum which holds_key = paths[KEY] ? KEY : CERTIFICATE;
-        _cleanup_(X509_freep) X509 *certificate = certificate_of(&contents[CERTIFICATE]);
-        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = key_of(&contents[holds_key]);
+        _cleanup_(X509_freep) X509 *certificate = kb_pem_certificate(span_of(&contents[CERTIFICATE]));
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = kb_pem_key(span_of(&contents[holds_key]));
 
         if (!certificate)
                 return kb_problem(problem, KB_E_BAD_REQUEST, "%s: no certificate in it", paths[CERTIFICATE]);

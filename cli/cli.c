@@ -148,6 +148,13 @@ int cli_fail_problems(const struct cli *cli, const struct kb_problems *problems)
         return kb_error_exit_status(KB_E_BAD_REQUEST);
 }
 
+int cli_fail_file(const struct cli *cli, int r, const char *path, const struct kb_problems *problems)
+{
+        if (r == -EBADMSG)
+                return cli_fail_problems(cli, problems);
+        return r < 0 ? cli_fail(cli, KB_E_INTERNAL, "%s: %s", path, strerror(-r)) : 0;
+}
+
 int cli_load_config(struct cli *cli, struct kb_config **ret)
 {
         _cleanup_problems_ struct kb_problems problems = {0};
@@ -155,11 +162,7 @@ int cli_load_config(struct cli *cli, struct kb_config **ret)
         const struct kb_config_trust trust = cli_trust(cli);
         int r = kb_config_new(path, &trust, &problems, ret);
 
-        if (r == -EBADMSG)
-                return cli_fail_problems(cli, &problems);
-        if (r < 0)
-                return cli_fail(cli, KB_E_INTERNAL, "%s: %s", path, strerror(-r));
-        return 0;
+        return cli_fail_file(cli, r, path, &problems);
 }
 
 int cli_load_credential(struct cli *cli, const char *name, struct kb_credential **ret)
@@ -181,9 +184,5 @@ int cli_load_credential(struct cli *cli, const char *name, struct kb_credential 
         if (r == -ENOENT)
                 return cli_fail(cli, KB_E_NOT_FOUND, "there is no credential %s; write %s, see `man 5 %s`",
                                 name, path, kb_credential_table.page);
-        if (r == -EBADMSG)
-                return cli_fail_problems(cli, &problems);
-        if (r < 0)
-                return cli_fail(cli, KB_E_INTERNAL, "%s: %s", path, strerror(-r));
-        return 0;
+        return cli_fail_file(cli, r, path, &problems);
 }

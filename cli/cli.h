@@ -91,3 +91,6 @@ int cli_load_credential(struct cli *cli, const char *name, struct kb_credential 
 
 /* Says every problem on stderr, as cli_fail() does with one. Returns the exit status. */
 int cli_fail_problems(const struct cli *cli, const struct kb_problems *problems);
+
+/* What reading a file of settings came to: its problems (-EBADMSG), or the error. 0 when r is none. */
+int cli_fail_file(const struct cli *cli, int r, const char *path, const struct kb_problems *problems);

@@ -182,11 +182,8 @@ static int show_store(struct cli *cli, const char *name)
         if (r == -ENOENT)
                 return cli_fail(cli, KB_E_NOT_FOUND, "there is no store %s; write %s, see `man 5 %s`", name,
                                 path, kb_vault_settings_table.page);
-        if (r == -EBADMSG)
-                return cli_fail_problems(cli, &problems);
-        if (r < 0)
-                return cli_fail(cli, KB_E_INTERNAL, "%s: %s", path, strerror(-r));
-        return cli_print_settings(cli, &kb_vault_settings_table, settings);
+        r = cli_fail_file(cli, r, path, &problems);
+        return r != 0 ? r : cli_print_settings(cli, &kb_vault_settings_table, settings);
 }
 
 int cli_run_config_show(struct cli *cli)

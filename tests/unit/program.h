@@ -35,11 +35,25 @@ static inline void program_listen(const struct program *p, int *ret_fd)
         assert_int_equal(listen(*ret_fd, 1024), 0);
 }
 
-/* The listening socket is descriptor 3: sd_listen_fds(3). */
+/* In the child: the listening socket becomes descriptor 3, as systemd hands it over; sd_listen_fds(3). */
+static inline void program_hand_over(int fd)
+{
+        char pid[16];
+
+        snprintf(pid, sizeof(pid), "%d", (int)getpid());
+        setenv("LISTEN_PID", pid, 1);
+        setenv("LISTEN_FDS", "1", 1);
+        setenv("LISTEN_FDNAMES", "store", 1);
+        if (fd != 3) {
+                dup2(fd, 3);
+                close(fd);
+        }
+}
+
 static inline void program_start(struct program *p)
 {
         const char *builddir = getenv("top_builddir");
-        char path[1024], pid[16];
+        char path[1024];
         int fd;
 
         program_listen(p, &fd);
@@ -49,16 +63,9 @@ static inline void program_start(struct program *p)
                 close(fd);
                 return;
         }
-        snprintf(pid, sizeof(pid), "%d", (int)getpid());
-        setenv("LISTEN_PID", pid, 1);
-        setenv("LISTEN_FDS", "1", 1);
-        setenv("LISTEN_FDNAMES", "store", 1);
+        program_hand_over(fd);
         setenv("STATE_DIRECTORY", p->state, 1);
         setenv("CREDENTIALS_DIRECTORY", p->credentials, 1);
-        if (fd != 3) {
-                dup2(fd, 3);
-                close(fd);
-        }
         execl(path, path, NULL);
         _exit(127);
 }

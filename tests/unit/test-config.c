@@ -11,7 +11,7 @@
 #include "helper/config/credential.h"
 #include "helper/config/duration.h"
 #include "helper/config/text.h"
-#include "tests/unit/folder.h"
+#include "tests/unit/problems.h"
 
 #define MINUTE (60 * KB_USEC_PER_SEC)
 
@@ -37,22 +37,6 @@ static const char *write_bytes(const char *name, const char *bytes, size_t size)
 static const char *write_file(const char *name, const char *text)
 {
         return write_bytes(name, text, strlen(text));
-}
-
-/* All problems, one to a line, with the folder left out. */
-static void problems_are(const struct kb_problems *problems, const char *expected)
-{
-        char text[8192] = "", *end = text;
-
-        for (size_t i = 0; i < problems->count; i++) {
-                _cleanup_free_ char *line = kb_problem_format(&problems->problems[i]);
-                char *at;
-
-                while ((at = strstr(line, test_folder)))
-                        memmove(at, at + strlen(test_folder) + 1, strlen(at + strlen(test_folder) + 1) + 1);
-                end += snprintf(end, (size_t)(text + sizeof(text) - end), "%s%s", i ? "\n" : "", line);
-        }
-        assert_string_equal(text, expected);
 }
 
 /* --- keybearer.conf --- */

@@ -25,10 +25,8 @@ static void write_settings(const char *text)
         assert_ok(chmod(path, 0640));
 }
 
-/* As systemd would: the listening socket is descriptor 3. */
 static void begin(void)
 {
-        char pid[16];
         int fd;
 
         identity.folder = test_folder;
@@ -42,14 +40,7 @@ static void begin(void)
                 close(fd);
                 return;
         }
-        snprintf(pid, sizeof(pid), "%d", (int)getpid());
-        setenv("LISTEN_PID", pid, 1);
-        setenv("LISTEN_FDS", "1", 1);
-        setenv("LISTEN_FDNAMES", "store", 1);
-        if (fd != 3) {
-                dup2(fd, 3);
-                close(fd);
-        }
+        program_hand_over(fd);
         exit(kb_vault_main(&identity));
 }
 

@@ -8,7 +8,7 @@
 #include "common/clock.h"
 #include "helper/config/address.h"
 #include "helper/config/store_vault.h"
-#include "tests/unit/folder.h"
+#include "tests/unit/problems.h"
 
 #define SERVER "[Store]\nType=vault\n[Server]\nAddress=https://bao.example.org:8200\n" /* lines 1 to 4 */
 #define APPROLE                                                                                             \
@@ -32,22 +32,6 @@ static const char *write_file(const char *name, const char *text)
         assert_int_equal(write(fd, text, strlen(text)), strlen(text));
         close(fd);
         return in_folder(name);
-}
-
-/* All problems, one to a line, with the folder left out. */
-static void problems_are(const struct kb_problems *problems, const char *expected)
-{
-        char text[8192] = "", *end = text;
-
-        for (size_t i = 0; i < problems->count; i++) {
-                _cleanup_free_ char *line = kb_problem_format(&problems->problems[i]);
-                char *at;
-
-                while ((at = strstr(line, test_folder)))
-                        memmove(at, at + strlen(test_folder) + 1, strlen(at + strlen(test_folder) + 1) + 1);
-                end += snprintf(end, (size_t)(text + sizeof(text) - end), "%s%s", i ? "\n" : "", line);
-        }
-        assert_string_equal(text, expected);
 }
 
 static struct kb_vault_settings *load(const char *text)

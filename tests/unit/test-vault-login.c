@@ -8,6 +8,7 @@
 #include "helper/store/vault/login.h"
 #include "tests/unit/folder.h"
 #include "tests/unit/memory.h"
+#include "tests/unit/timers.h"
 
 #define SEC   KB_USEC_PER_SEC
 #define START ((uint64_t)1000000000 * SEC) /* later than this machine can be up: no real timer fires */
@@ -20,12 +21,6 @@
 
 static struct {
         uint64_t now, clock, random;
-        struct timer {
-                sd_event_source *source;
-                sd_event_time_handler_t handler;
-                void *userdata;
-        } timers[2];
-        unsigned n_timers;
 
         bool open; /* a request is under way */
         int refuse_start;
@@ -55,22 +50,6 @@ uint64_t __wrap_kb_now_realtime(void);
 uint64_t __wrap_kb_now_realtime(void)
 {
         return world.now + world.clock;
-}
-
-int __real_sd_event_add_time(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec,
-                             uint64_t accuracy, sd_event_time_handler_t handler, void *userdata);
-int __wrap_sd_event_add_time(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec,
-                             uint64_t accuracy, sd_event_time_handler_t handler, void *userdata);
-int __wrap_sd_event_add_time(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec,
-                             uint64_t accuracy, sd_event_time_handler_t handler, void *userdata)
-{
-        int r = __real_sd_event_add_time(e, ret, clock, usec, accuracy, handler, userdata);
-
-        assert_ok(r);
-        assert_int_equal(clock, CLOCK_BOOTTIME);
-        assert_true(world.n_timers < KB_ARRAY_SIZE(world.timers));
-        world.timers[world.n_timers++] = (struct timer){*ret, handler, userdata};
-        return r;
 }
 
 int __real_unlink(const char *path);
@@ -131,21 +110,10 @@ static void settle(void)
 
 static bool fire_one(void)
 {
-        for (unsigned i = 0; i < world.n_timers; i++) {
-                struct timer t = world.timers[i];
-                uint64_t at;
-                int on;
+        bool fired = timers_fire(world.now);
 
-                assert_ok(sd_event_source_get_enabled(t.source, &on));
-                assert_ok(sd_event_source_get_time(t.source, &at));
-                if (on == SD_EVENT_OFF || at > world.now)
-                        continue;
-                assert_ok(sd_event_source_set_enabled(t.source, SD_EVENT_OFF));
-                t.handler(t.source, at, t.userdata);
-                settle();
-                return true;
-        }
-        return false;
+        settle();
+        return fired;
 }
 
 /* Time goes on, in steps, until something is asked or it is over. Returns whether something is. */
@@ -223,7 +191,6 @@ static uint64_t random_of(void *userdata)
 
 static void begin(void)
 {
-        world.n_timers = 0;
         world.open = false;
         settings.random = random_of;
         assert_ok(kb_login_new(&world.login, world.event, NULL, &settings, on_change, NULL));
@@ -979,7 +946,6 @@ static void without_dice_hosts_are_spread_by_the_kernel(void **state)
                 begin();
                 end();
                 settings.random = NULL;
-                world.n_timers = 0;
                 assert_ok(kb_login_new(&world.login, world.event, NULL, &settings, on_change, NULL));
                 greet(KB_SPAN("", 0));
                 logged_in_with(GRANT(TOKEN, 360000, true));
@@ -1242,7 +1208,6 @@ static void without_memory_there_is_no_login(void **state)
         int n = 1, r;
 
         do {
-                world.n_timers = 0;
                 atomic_store(&memory_left, n++);
                 r = kb_login_new(&world.login, world.event, NULL, &settings, on_change, NULL);
                 atomic_store(&memory_left, 0);

@@ -14,6 +14,7 @@
 #include "helper/grant/publish.h"
 #include "helper/log/ledger.h"
 #include "tests/unit/folder.h"
+#include "tests/unit/timers.h"
 
 #define MANY 64
 
@@ -63,13 +64,6 @@ static struct {
                 void *userdata;
         } jobs[MANY];
         unsigned n_jobs;
-
-        struct timer {
-                sd_event_source *source;
-                sd_event_time_handler_t handler;
-                void *userdata;
-        } timers[MANY];
-        unsigned n_timers;
 } world;
 
 static void trace(const char *what, const char *which)
@@ -132,7 +126,7 @@ char *__wrap_strdup(const char *s)
         return memory_fails() ? NULL : __real_strdup(s);
 }
 
-/* --- the clock, and timers on it --- */
+/* --- the clock --- */
 
 uint64_t __wrap_kb_now_boottime(void);
 uint64_t __wrap_kb_now_boottime(void)
@@ -151,57 +145,14 @@ void world_set_clock(int64_t usec)
         world.clock_set += usec;
 }
 
-int __real_sd_event_add_time(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec,
-                             uint64_t accuracy, sd_event_time_handler_t handler, void *userdata);
-int __wrap_sd_event_add_time(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec,
-                             uint64_t accuracy, sd_event_time_handler_t handler, void *userdata);
-int __wrap_sd_event_add_time(sd_event *e, sd_event_source **ret, clockid_t clock, uint64_t usec,
-                             uint64_t accuracy, sd_event_time_handler_t handler, void *userdata)
-{
-        int r = __real_sd_event_add_time(e, ret, clock, usec, accuracy, handler, userdata);
-
-        assert_ok(r);
-        assert_true(world.n_timers < MANY);
-        world.timers[world.n_timers++] = (struct timer){*ret, handler, userdata};
-        return r;
-}
-
-sd_event_source *__real_sd_event_source_disable_unref(sd_event_source *s);
-sd_event_source *__wrap_sd_event_source_disable_unref(sd_event_source *s);
-sd_event_source *__wrap_sd_event_source_disable_unref(sd_event_source *s)
-{
-        for (unsigned i = 0; i < world.n_timers; i++)
-                if (world.timers[i].source == s)
-                        world.timers[i] = world.timers[--world.n_timers];
-        return __real_sd_event_source_disable_unref(s);
-}
-
-static bool fire_one(void)
-{
-        for (unsigned i = 0; i < world.n_timers; i++) {
-                struct timer t = world.timers[i];
-                uint64_t at;
-                int on;
-
-                assert_ok(sd_event_source_get_enabled(t.source, &on));
-                assert_ok(sd_event_source_get_time(t.source, &at));
-                if (on == SD_EVENT_OFF || at > world.now)
-                        continue;
-                assert_ok(sd_event_source_set_enabled(t.source, SD_EVENT_OFF));
-                t.handler(t.source, at, t.userdata);
-                return true;
-        }
-        return false;
-}
-
 void world_pass(uint64_t usec)
 {
         uint64_t end = world.now + usec, step = usec / 64 + 1;
 
         for (; world.now < end; world.now = world.now + step < end ? world.now + step : end)
-                while (fire_one())
+                while (timers_fire(world.now))
                         ;
-        while (fire_one())
+        while (timers_fire(world.now))
                 ;
 }
 
@@ -433,7 +384,7 @@ static void answer(enum kb_error error, const char *text, struct kb_span fields)
                    c->is.userdata);
         kb_secret_free(c->taken);
         call_free(c);
-        while (fire_one())
+        while (timers_fire(world.now))
                 ;
 }
 
@@ -561,7 +512,7 @@ void world_facts(int r, bool notifies_reload)
 
         TAKE(world.facts, world.n_facts, &f);
         f.done(r, r < 0 ? NULL : &facts, f.userdata);
-        while (fire_one())
+        while (timers_fire(world.now))
                 ;
 }
 
@@ -576,7 +527,7 @@ void world_job(int r)
 
         TAKE(world.jobs, world.n_jobs, &j);
         j.done(r, j.userdata);
-        while (fire_one())
+        while (timers_fire(world.now))
                 ;
 }
 
@@ -722,7 +673,7 @@ void world_die_and_start(void)
         world_trace();
         assert_ok(kb_grants_replay(broker.grants, ""));
         kb_unit_folder_clean(&broker);
-        while (fire_one())
+        while (timers_fire(world.now))
                 ;
 }
 
@@ -759,7 +710,7 @@ void world_ask(struct asked *asked, const char *credential)
                                .request = "request",
                        },
                        on_issued, asked, &asked->issue);
-        while (fire_one())
+        while (timers_fire(world.now))
                 ;
 }
 

@@ -195,6 +195,10 @@ class Node:
 
     def do_large(self, connection: ssl.SSLSocket, request: Request, name: str) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n")
+        time.sleep(60)
+
+    def do_endless(self, connection: ssl.SSLSocket, request: Request, name: str) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
         for _ in range(1600):
             connection.sendall(b"x" * 65536)
 

@@ -223,7 +223,8 @@ static void whatever_a_server_does_ends_in_a_result_in_time(void **state)
                 {"hang_up", KB_HTTP_TLS, false},       {"close", KB_HTTP_LOST, true},
                 {"cut", KB_HTTP_LOST, true},           {"garbage", KB_HTTP_GARBAGE, true},
                 {"headers", KB_HTTP_GARBAGE, true},    {"large", KB_HTTP_TOO_LARGE, true},
-                {"full", KB_HTTP_TIMEOUT, false},      {"down", KB_HTTP_CONNECT, false},
+                {"endless", KB_HTTP_TOO_LARGE, true},  {"full", KB_HTTP_TIMEOUT, false},
+                {"down", KB_HTTP_CONNECT, false},
         };
 
         for (size_t i = 0; i < KB_ARRAY_SIZE(rows); i++) {

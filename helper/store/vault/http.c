@@ -108,7 +108,8 @@ static const struct {
         {CURLE_RECV_ERROR, KB_HTTP_LOST},
         {CURLE_GOT_NOTHING, KB_HTTP_LOST},
         {CURLE_PARTIAL_FILE, KB_HTTP_LOST},
-        {CURLE_ABORTED_BY_CALLBACK, KB_HTTP_LOST}, /* on_request() */
+        {CURLE_FILESIZE_EXCEEDED, KB_HTTP_TOO_LARGE}, /* as it told beforehand; else body.failed */
+        {CURLE_ABORTED_BY_CALLBACK, KB_HTTP_LOST},    /* on_request() */
         {CURLE_UNSUPPORTED_PROTOCOL, KB_HTTP_GARBAGE},
         {CURLE_WEIRD_SERVER_REPLY, KB_HTTP_GARBAGE},
         {CURLE_BAD_CONTENT_ENCODING, KB_HTTP_GARBAGE},
@@ -511,6 +512,7 @@ static CURLcode set_callbacks(struct kb_http_exchange *x)
         SET(CURLOPT_ERRORBUFFER, x->problem);
         SET(CURLOPT_WRITEFUNCTION, on_body);
         SET(CURLOPT_WRITEDATA, x);
+        SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)x->http->max_answer);
         SET(CURLOPT_HEADERFUNCTION, on_header);
         SET(CURLOPT_HEADERDATA, x);
         SET(CURLOPT_PREREQFUNCTION, on_request);

@@ -282,9 +282,9 @@ void kb_vault_directory_get(struct kb_vault_directory *d, struct kb_request *req
         struct kb_directory_request q;
         struct job *job;
 
-        if (kb_directory_request_get(kb_request_body(request), &q) < 0)
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of directory make no sense");
-        else if (!d->mount || !d->mount[0])
+        if (!kb_request_decode(request, directory, &q))
+                return;
+        if (!d->mount || !d->mount[0])
                 kb_request_fail(request, KB_E_UNSUPPORTED,
                                 "this store has no directory: its file says no Mount= in [Directory]");
         else if (q.part > d->now.n_parts)

@@ -372,10 +372,8 @@ void kb_people_authenticate(struct kb_people *p, struct kb_request *request)
         struct kb_store_authenticate_request q;
         struct visit *v;
 
-        if (kb_store_authenticate_request_get(kb_request_body(request), &q) < 0) {
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of store_authenticate make no sense");
+        if (!kb_request_decode(request, store_authenticate, &q))
                 return;
-        }
         if (!serves(p, request, q.method))
                 return;
         v = visit_new(p, request, q.user, q.answer);
@@ -389,10 +387,8 @@ void kb_people_continue(struct kb_people *p, struct kb_request *request)
         struct kb_store_continue_request q;
         struct visit *v;
 
-        if (kb_store_continue_request_get(kb_request_body(request), &q) < 0) {
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of store_continue make no sense");
+        if (!kb_request_decode(request, store_continue, &q))
                 return;
-        }
         v = go_on(p, request, q.state);
         if (!v)
                 kb_request_fail(request, KB_E_EXPIRED,
@@ -481,10 +477,8 @@ void kb_people_change_secret(struct kb_people *p, struct kb_request *request)
         const char *weak;
         struct visit *v;
 
-        if (kb_change_secret_request_get(kb_request_body(request), &q) < 0) {
-                kb_request_fail(request, KB_E_BAD_REQUEST, "the fields of change_secret make no sense");
+        if (!kb_request_decode(request, change_secret, &q))
                 return;
-        }
         if (!serves(p, request, ""))
                 return;
         if (p->is.method != KB_VAULT_PEOPLE_userpass) {

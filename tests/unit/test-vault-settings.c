@@ -63,7 +63,6 @@ static void the_least_has_defaults_for_the_rest(void **state)
         assert_null(s->namespace);
         assert_null(s->ca_file);
         assert_int_equal(s->response_max, 4 << 20);
-        assert_int_equal(s->stale_usec, 0);
         assert_true(s->connect_usec < s->request_usec);
 }
 
@@ -77,7 +76,7 @@ static void all_of_it_can_be_said(void **state)
                      "ClientKey=/etc/c.pem\nConnectTimeoutSec=500ms\nRequestTimeoutSec=3s\nResponseMax=64K\n"
                      "[Login]\nMethod=approle\nMount=hosts/approle\nRole=web\nRoleIdFile=/etc/r\n"
                      "SecretIdCredential=secret-id\nSecretIdWrapped=yes\nRenewAt=1/2\n"
-                     "[People]\nMethod=ldap\nMfaMethod=totp\n[Cache]\nStaleSec=10min\n");
+                     "[People]\nMethod=ldap\nMfaMethod=totp\n");
 
         assert_string_equal(s->addresses[1], "https://[2001:db8::1]:8200");
         assert_string_equal(s->addresses[3], "unix:/run/bao.sock");
@@ -88,7 +87,6 @@ static void all_of_it_can_be_said(void **state)
         assert_true(s->secret_id_wrapped);
         assert_int_equal(s->people_method, KB_VAULT_PEOPLE_ldap);
         assert_string_equal(s->people_mount, "ldap");
-        assert_int_equal(s->stale_usec, 600 * KB_USEC_PER_SEC);
 }
 
 static void each_method_has_what_it_needs(void **state)
@@ -221,8 +219,6 @@ static const struct {
         {APPROLE, "[People]\nMount=people\nMfaMethod=totp\n",
          "bad.conf:10: Mount= in [People] is of no use while Method=none; set Method=userpass or ldap\n"
          "bad.conf:11: MfaMethod= is of no use while Method=none; set Method=userpass or ldap"},
-        {APPROLE, "[Cache]\nStaleSec=8d\n",
-         "bad.conf:10: StaleSec=8d is out of range; it goes from 0 to 1w"},
         {APPROLE, "Role=we", "bad.conf:9: the last line has no end; is somebody still writing the file?"},
 };
 

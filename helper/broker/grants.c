@@ -141,6 +141,7 @@ static bool is_watched(const struct kb_credential *c, enum kb_consumer consumer)
 static struct kb_grant_policy policy_of(const struct kb_credential *c, enum kb_consumer consumer)
 {
         bool is_unit = consumer == KB_CONSUMER_UNIT; /* OnRotate= and Probe= are about units */
+        bool waits = consumer != KB_CONSUMER_TRIAL;  /* an administrator wants to know how it is now */
 
         if (!c)
                 return (struct kb_grant_policy){.renew_at = 0.5};
@@ -152,7 +153,7 @@ static struct kb_grant_policy policy_of(const struct kb_credential *c, enum kb_c
                 .check_usec = is_watched(c, consumer) ? c->check_usec : 0,
                 .overlap_usec = c->overlap_usec,
                 .probe_usec = is_unit && c->probe ? PROBE_USEC : 0,
-                .wait_usec = c->on_unavailable == KB_ON_UNAVAILABLE_wait ? c->wait_usec : 0,
+                .wait_usec = waits && c->on_unavailable == KB_ON_UNAVAILABLE_wait ? c->wait_usec : 0,
         };
 }
 

@@ -60,7 +60,7 @@ bool kb_stale_use(struct kb_held *held, const struct kb_credential *definition, 
         struct kb_span kept;
         uint64_t age;
 
-        if (!wanted(definition) || !key_of(definition, key))
+        if (!wanted(definition) || held->consumer == KB_CONSUMER_TRIAL || !key_of(definition, key))
                 return false;
         if (!kb_lease_error_passes(error)) {
                 kb_cache_drop(held->broker->cache, key);

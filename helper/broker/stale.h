@@ -3,7 +3,8 @@
 
 /*
  * OnUnavailable=stale: while its store is away, a kept secret comes from the last good answer, for as long
- * as StaleSec= says. Never a lease that has an end, and never against a store that says no.
+ * as StaleSec= says. Never a lease that has an end, never against a store that says no, and not for who
+ * tries a definition.
  */
 
 #include "helper/broker/grants.h"

@@ -289,7 +289,7 @@ def cpu_seconds(host: Machine, unit: str) -> float:
 
 # How long the store is away, and what the units' and the credential's files say of time.
 OUTAGES = [
-    pytest.param(5, "4s", "2s", {"RestartSec": "1s"}, id="short"),
+    pytest.param(5, "4s", "2s", {"RestartSec": "3s"}, id="short"),
     pytest.param(20 * 60, "90s", "1min", {}, id="20-minutes", marks=pytest.mark.long),
 ]
 

@@ -207,6 +207,12 @@ class Node:
         while True:
             connection.sendall(b"X-Endless: " + b"x" * 1000 + b"\r\n")
 
+    def do_line(self, connection: ssl.SSLSocket, request: Request, name: str) -> None:
+        """One header that never ends."""
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+        while True:
+            connection.sendall(b"x" * 1000)
+
     def do_drip(self, connection: ssl.SSLSocket, request: Request, name: str) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         for _ in range(1000):

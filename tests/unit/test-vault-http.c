@@ -222,9 +222,9 @@ static void whatever_a_server_does_ends_in_a_result_in_time(void **state)
                 {"stall_tls", KB_HTTP_TIMEOUT, false}, {"plain", KB_HTTP_TLS, false},
                 {"hang_up", KB_HTTP_TLS, false},       {"close", KB_HTTP_LOST, true},
                 {"cut", KB_HTTP_LOST, true},           {"garbage", KB_HTTP_GARBAGE, true},
-                {"headers", KB_HTTP_GARBAGE, true},    {"large", KB_HTTP_TOO_LARGE, true},
-                {"endless", KB_HTTP_TOO_LARGE, true},  {"full", KB_HTTP_TIMEOUT, false},
-                {"down", KB_HTTP_CONNECT, false},
+                {"headers", KB_HTTP_GARBAGE, true},    {"line", KB_HTTP_GARBAGE, true},
+                {"large", KB_HTTP_TOO_LARGE, true},    {"endless", KB_HTTP_TOO_LARGE, true},
+                {"full", KB_HTTP_TIMEOUT, false},      {"down", KB_HTTP_CONNECT, false},
         };
 
         for (size_t i = 0; i < KB_ARRAY_SIZE(rows); i++) {

@@ -113,6 +113,11 @@ static const struct {
         {CURLE_UNSUPPORTED_PROTOCOL, KB_HTTP_GARBAGE},
         {CURLE_WEIRD_SERVER_REPLY, KB_HTTP_GARBAGE},
         {CURLE_BAD_CONTENT_ENCODING, KB_HTTP_GARBAGE},
+#if LIBCURL_VERSION_NUM >= 0x080600
+        {CURLE_TOO_LARGE, KB_HTTP_GARBAGE}, /* one line of its headers */
+#else
+        {CURLE_OUT_OF_MEMORY, KB_HTTP_GARBAGE}, /* the same, so far */
+#endif
 };
 
 static enum kb_http_result result_of(const struct kb_http_exchange *x, CURLcode code)

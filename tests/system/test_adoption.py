@@ -162,6 +162,15 @@ def test_no_log_in_fails_while_logins_are_replaced(host: Machine, bao: OpenBao, 
     assert postgres.roles("v-adoption-") == []
 
 
+@pytest.mark.parametrize("overlap, fits", [("1min", False), ("3s", True)])
+def test_an_overlap_that_a_lease_has_no_room_for_is_said_beforehand(host: Machine, bao: OpenBao, overlap: str, fits: bool) -> None:
+    """The store is asked, and what it gave is taken back."""
+    define(host, "tried", "adoption-db/creds/app", "tried.service", "Store=prod", f"OnRotate=reload\nOverlap={overlap}")
+    said = host.run("keybearer credential check tried").stderr
+    assert (f"Overlap={overlap} is more than its lease has room for" in said) is not fits and "could not" not in said
+    host.wait_for(lambda: bao.leases("adoption-db/creds/app") == [], 10, "the end of the lease")
+
+
 MOST_DEAD = {"plain": 0.04, "asked": 0.02}  # shares of tries, with room for a busy machine
 
 

@@ -65,10 +65,21 @@ void doctor_cure_directory(const char *root_key, struct doctor_cure *cure)
                 cure->command = "systemctl restart keybearer-store-local keybearerd";
 }
 
+/* What is not taken from a cluster is not taken after a restart either. */
 char *doctor_directory_speaks(const struct doctor *d, const struct doctor_check *check,
                               struct doctor_cure *cure)
 {
-        doctor_cure_directory(CLI_ROOT_KEY_FILE, cure);
+        const char *store = fact(d, "directory_store");
+
+        if (!store || strcmp(store, KB_STORE_LOCAL) == 0)
+                doctor_cure_directory(CLI_ROOT_KEY_FILE, cure);
+        else {
+                cure->command = "keybearer status; keybearer audit show event=directory-refused";
+                cure->then =
+                        "The last good one stays in force while it may. The runbook says what mends each "
+                        "reason: mostly a directory that is published again, or the right key in "
+                        "/etc/keybearer/directory.pub.";
+        }
         return doctor_fact_speaks(d, check, cure);
 }
 

@@ -29,7 +29,7 @@
 #include "common/wire.h"
 
 #define KB_HEAD_FORMAT      1
-#define KB_HEAD_SIGNED      "keybearer directory head\n"
+#define KB_HEAD_SIGNED      "Keybearer directory head\n"
 #define KB_HEAD_BODY_MAX    65536
 #define KB_HEAD_MAX         (KB_HEAD_BODY_MAX + 256) /* with its signature */
 #define KB_SIGNATURE_SIZE   64

@@ -35,6 +35,7 @@ static void add_directory(struct kb_broker *broker, struct kb_list_builder *fact
         uint64_t now = kb_now_realtime();
 
         kb_publisher_get_state(broker->publisher, &directory);
+        kb_list_add_text(facts, "directory_store", broker->config->directory_store);
         kb_list_add_number(facts, "directory_version", directory.version);
         kb_list_add_number(facts, "directory_confirmed", directory.confirmed);
         if (directory.confirmed > 0)

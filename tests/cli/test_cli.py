@@ -186,6 +186,69 @@ class BadArguments(Cli):
         self.assertIn("--root=here is no absolute path", done.stderr)
 
 
+class Directory(Cli):
+    """Files of people, groups and rules, and the keys that sign them; what needs a server is in tests/system."""
+
+    GOOD = "[Directory]\nCluster=prod\n[Person ana]\n[Group dba]\nMembers=ana\n[Rule doors]\nWho=@dba\n"
+
+    def check(self, text: str) -> subprocess.CompletedProcess[str]:
+        return self.run_it("directory", "check", "-", stdin=text)
+
+    def test_a_file_that_is_good_is_counted(self) -> None:
+        said = self.check(self.GOOD + "Factor=key,\n  otp\nUntil=2027-01-31\nFrom=2026-01-01 12:00:00\nFor=8h\n# end")
+        self.assertEqual(said.stdout, "well formed: people 1, groups 1, rules 1, ids of the past 0\n")
+        self.assertEqual((said.stderr, said.returncode), ("", 0))
+
+    def test_what_is_wrong_is_said_with_its_line(self) -> None:
+        for text, says in (
+            ("", "-:1: Cluster= in [Directory] has to name the cluster"),
+            ("Key=x\n" + self.GOOD, "-:1: this is no [Section]"),
+            (self.GOOD + "[Persons x]\n", "-:8: [Persons] is none of"),
+            (self.GOOD + "[Person]\n", "-:8: [Person] is none of"),
+            (self.GOOD + "Whom=x\n", "-:8: [Rule] has no Whom="),
+            (self.GOOD + "From=2026-01-01\nFrom=2026-01-01\n", "-:9: From= is given twice"),
+            (self.GOOD + "From=tomorrow\n", '-:6: "tomorrow" is no date'),
+            (self.GOOD + "For=ever\n", '-:6: "ever" is no time'),
+            (self.GOOD + "Factor=eye\n", '-:6: "eye" is none of key, password, otp, none'),
+            (self.GOOD + "[Person bea]\nDisabled=maybe\n", '"maybe" is neither yes nor no'),
+            (self.GOOD + "[Person bea]\nId=x\n", '-:8: "x" is no id'),
+            (self.GOOD + "[Person bea]\nId=7\n", "(person bea): the id is outside"),
+            (self.GOOD + "[Person ana]\n", "(person ana)"),
+            (self.GOOD + "[Group ops]\nMembers=nobody\n", "(group ops)"),
+            (self.GOOD + "[Tombstone x]\n", '-:8: "x" is no id'),
+            (self.GOOD + "[Person b\x1b]\n", "-:8: there is something that is no text"),
+            (self.GOOD + "\0", "has a NUL in it"),
+            ("[Directory]\nCluster=c\nIdRange=1\n", "IdRange= in [Directory] is two ids"),
+            ("[Directory]\nCluster=c\nIdRange=0-9\n", "IdRange= in [Directory] has ids that belong to others"),
+            ("[Directory]\nCluster=c\nValidFor=x\n", "ValidFor= in [Directory] is a time"),
+            ("[Directory]\nCluster=c\nIdRange=65536-65536\n[Person a]\n[Person b]\n", "no id of IdRange= is left"),
+        ):
+            with self.subTest(text=text):
+                done = self.check(text)
+                self.assertIn(says, done.stderr)
+                self.assertEqual((done.stdout, done.returncode), ("", 2))
+        many = self.check(self.GOOD + "[Person]\n" * 30)
+        self.assertIn("and 10 more problems", many.stderr)
+        self.assertEqual(self.run_it("directory", "check", "/nonexistent/file").returncode, 6)
+
+    def test_keys_are_made_once_and_for_their_owner_alone(self) -> None:
+        key = self.root / "sign"
+        self.assertEqual(self.run_it("directory", "key", str(key)).returncode, 0)
+        self.assertEqual(key.stat().st_mode & 0o777, 0o600)
+        self.assertTrue(Path(f"{key}.pub").read_text().startswith("-----BEGIN PUBLIC KEY-----\n"))
+        self.assertIn("PRIVATE KEY", key.read_text())
+        before = key.read_text()
+        self.bad(7, "is there already", "directory", "key", str(key))
+        self.assertEqual(key.read_text(), before)
+        self.bad(3, "No such file", "directory", "key", str(self.root / "none/key"))
+        people = self.write("people", self.GOOD)
+        self.bad(2, "--key=FILE is missing", "directory", "publish", str(people))
+        self.bad(2, "--settings=FILE is missing", "directory", "publish", f"--key={key}", str(people))
+        self.bad(6, "/nonexistent/a.conf: No such file", "directory", "show", "--settings=/nonexistent/a.conf")
+        key.chmod(0o644)
+        self.bad(5, "can be read by others", "directory", "publish", f"--key={key}", str(people))
+
+
 class Ends(Cli):
     def test_without_a_broker_it_says_so_and_ends_with_3(self) -> None:
         self.bad(3, "systemctl status keybearerd", "grant", "list")

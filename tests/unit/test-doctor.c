@@ -228,6 +228,30 @@ static void a_store_that_people_open_is_not_restarted(void **state)
         assert_non_null(strstr(cure.command, "keybearer-store-local"));
 }
 
+static void what_a_cluster_gives_is_not_mended_by_a_restart(void **state)
+{
+        static const struct {
+                const char *store, *problem;
+                bool speaks;
+        } table[] = {{"prod", "the signature", true}, {"prod", "", false}, {"local", "the disk", true}};
+        const struct doctor_check check = {.about = "directory_problem"};
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(table); i++) {
+                _cleanup_list_ struct kb_list_builder facts = kb_list_builder_init(1024);
+                struct doctor_cure cure = {.command = "systemctl restart keybearerd"};
+                _cleanup_free_ char *cause = NULL;
+                struct doctor d = {.answers = true};
+
+                kb_list_add_text(&facts, "directory_store", table[i].store);
+                kb_list_add_text(&facts, "directory_problem", table[i].problem);
+                d.facts = kb_list_built(&facts);
+                cause = doctor_directory_speaks(&d, &check, &cure);
+                assert_int_equal(cause != NULL, table[i].speaks);
+                assert_int_equal(strstr(cure.command, "restart") == NULL,
+                                 strcmp(table[i].store, "prod") == 0);
+        }
+}
+
 static void another_key_is_blamed_only_when_it_is_known(void **state)
 {
         for (int newer = 0; newer < 2; newer++) {
@@ -253,6 +277,7 @@ int main(void)
                 cmocka_unit_test(a_fact_about_a_store_names_it),
                 cmocka_unit_test(a_store_that_people_open_misses_no_file),
                 cmocka_unit_test(a_store_that_people_open_is_not_restarted),
+                cmocka_unit_test(what_a_cluster_gives_is_not_mended_by_a_restart),
                 cmocka_unit_test(another_key_is_blamed_only_when_it_is_known),
         };
 

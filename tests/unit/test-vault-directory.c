@@ -305,6 +305,93 @@ static void what_cannot_be_asked_is_said_at_once(void **state)
         assert_failed(&none, KB_E_UNSUPPORTED, "Mount=");
 }
 
+/* --- writing --- */
+
+static void put(struct kb_request *q, const char *name, const char *value)
+{
+        _cleanup_list_ struct kb_list_builder fields = kb_list_builder_init(4096);
+
+        kb_list_add_text(&fields, value ? "value" : "other", value ? value : "");
+        ask_begin(q, KB_VERB_store_admin);
+        kb_vault_directory_put(directory, q,
+                               &(struct kb_store_admin_request){.object = "directory",
+                                                                .action = "put",
+                                                                .name = name,
+                                                                .fields = kb_list_built(&fields)});
+}
+
+static void a_shard_is_written_as_it_is(void **state)
+{
+        _cleanup_request_ struct kb_request q = {0}, denied = {0};
+        struct kb_shard shard = measure("one");
+        char name[7 + KB_SHARD_NAME_SIZE] = "shards/", line[256];
+
+        kb_shard_name(&shard, name + 7);
+        snprintf(line, sizeof(line), "POST secret/data/people/now/%s", name);
+        put(&q, name, "one");
+        assert_string_equal(expect_call(line)->body, "{\"data\":{\"shard\":\"b25l\"}}");
+        assert_false(bench.calls[0]->once);
+        answer(200, "{\"data\":{\"version\":1}}");
+        assert_int_equal(q.answers, 1);
+        assert_int_equal(q.error, KB_E_OK);
+        put(&denied, name, "one");
+        answer(503, "");
+        assert_failed(&denied, KB_E_SEALED, name);
+        assert_true(kb_vault_directory_idle(directory));
+}
+
+/* Else who publishes at the same time would undo what the other one did. */
+static void a_head_replaces_the_one_that_was_read(void **state)
+{
+        static const struct {
+                int status;
+                const char *json, *body;
+        } read[] = {
+                {404, "{\"errors\":[]}", "{\"data\":{\"head\":\"eA==\"},\"options\":{\"cas\":0}}"},
+                {404, "{\"data\":{\"data\":null,\"metadata\":{\"version\":3}}}",
+                 "{\"data\":{\"head\":\"eA==\"},\"options\":{\"cas\":3}}"},
+                {0, NULL, "{\"data\":{\"head\":\"eA==\"},\"options\":{\"cas\":4}}"},
+        };
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(read); i++) {
+                _cleanup_request_ struct kb_request q = {0}, head = {0};
+
+                if (read[i].status) {
+                        ask(&head, 0, 0);
+                        answer(read[i].status, read[i].json);
+                } else
+                        get_head(9, "one", "two");
+                put(&q, "head", "x");
+                assert_string_equal(expect_call("POST secret/data/people/now/head")->body, read[i].body);
+                assert_true(bench.calls[0]->once);
+                answer(400, "{\"errors\":[\"check-and-set parameter did not match the current version\"]}");
+                assert_failed(&q, KB_E_CONFLICT, "somebody else has published");
+        }
+}
+
+static void what_is_no_entry_is_not_written(void **state)
+{
+        static const char *const names[] = {"", "heads", "shards/", "shards/../head", "shards/12"};
+        struct kb_engines_settings settings = {.namespace = "team", .request_usec = 30 * KB_USEC_PER_SEC};
+        _cleanup_request_ struct kb_request empty = {0}, away = {0}, none = {0};
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(names); i++) {
+                _cleanup_request_ struct kb_request q = {0};
+
+                put(&q, names[i], "x");
+                assert_failed(&q, KB_E_BAD_REQUEST, "no entry");
+        }
+        put(&empty, "head", NULL);
+        assert_failed(&empty, KB_E_BAD_REQUEST, "no entry");
+        bench.problem.error = KB_E_UNREACHABLE;
+        put(&away, "head", "x");
+        assert_failed(&away, KB_E_UNREACHABLE, "");
+        kb_vault_directory_free(directory);
+        assert_ok(kb_vault_directory_new(&directory, &settings, "", "x"));
+        put(&none, "head", "x");
+        assert_failed(&none, KB_E_UNSUPPORTED, "Mount=");
+}
+
 static void what_is_under_way_at_the_end_is_let_go(void **state)
 {
         _cleanup_request_ struct kb_request one = {0}, two = {0};
@@ -332,6 +419,9 @@ int main(void)
                 TEST(a_torn_or_missing_shard_is_said_and_asked_for_again),
                 TEST(a_head_that_changes_meanwhile_begins_anew),
                 TEST(what_cannot_be_asked_is_said_at_once),
+                TEST(a_shard_is_written_as_it_is),
+                TEST(a_head_replaces_the_one_that_was_read),
+                TEST(what_is_no_entry_is_not_written),
                 TEST(what_is_under_way_at_the_end_is_let_go),
         };
 

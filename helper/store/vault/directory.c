@@ -11,6 +11,8 @@
 #include "helper/grant/base64.h"
 #include "helper/store/vault/ask.h"
 
+#define NO_MOUNT "this store has no directory: its file says no Mount= in [Directory]"
+
 /* A shard that a head names. */
 struct part {
         struct kb_shard is;
@@ -43,6 +45,7 @@ struct kb_vault_directory {
         struct kb_engines_settings is;
         const char *mount, *path;
         struct document now;
+        int64_t entry; /* how often the head was written, as the server counts; 0: never */
         struct job *jobs;
 };
 
@@ -201,6 +204,15 @@ static bool take_entry(struct job *job, const struct kb_asked *asked, const char
 
 /* --- the head --- */
 
+/* Also of an entry that was deleted. */
+static void count_entry(struct kb_vault_directory *d, const struct kb_asked *asked)
+{
+        const struct kb_json_value *metadata = kb_json_get(asked->envelope.data, "metadata");
+
+        if (kb_json_integer(kb_json_get(metadata, "version"), 0, INT64_MAX, &d->entry) < 0)
+                d->entry = 0;
+}
+
 static void on_head(const struct kb_asked *asked, void *userdata)
 {
         _cleanup_writer_ struct kb_writer bytes = kb_writer_init(KB_HEAD_MAX);
@@ -208,6 +220,8 @@ static void on_head(const struct kb_asked *asked, void *userdata)
         struct job *job = userdata;
         int r;
 
+        if (asked->error == KB_E_OK || asked->error == KB_E_NOT_FOUND)
+                count_entry(job->directory, asked);
         if (!take_entry(job, asked, "head", on_head, &bytes))
                 return;
         r = document_new(&new, &bytes);
@@ -285,8 +299,7 @@ void kb_vault_directory_get(struct kb_vault_directory *d, struct kb_request *req
         if (!kb_request_decode(request, directory, &q))
                 return;
         if (!d->mount || !d->mount[0])
-                kb_request_fail(request, KB_E_UNSUPPORTED,
-                                "this store has no directory: its file says no Mount= in [Directory]");
+                kb_request_fail(request, KB_E_UNSUPPORTED, NO_MOUNT);
         else if (q.part > d->now.n_parts)
                 kb_request_fail(request, KB_E_CONFLICT, "there are %u portions: begin with the first",
                                 d->now.n_parts + 1);
@@ -301,6 +314,77 @@ void kb_vault_directory_get(struct kb_vault_directory *d, struct kb_request *req
                 kb_path_fixed(&job->path, "head");
                 start(job, on_head);
         }
+}
+
+/* --- writing --- */
+
+static void on_put(const struct kb_asked *asked, void *userdata)
+{
+        struct job *job = userdata;
+
+        if (asked->error == KB_E_OK) {
+                kb_request_reply(job->request, store_admin, .rows = (struct kb_list){0});
+                job_free(job);
+        } else if (strstr(asked->text, "check-and-set"))
+                job_fail(job, KB_E_CONFLICT, "somebody else has published a directory meanwhile: try again");
+        else
+                job_fail(job, asked->error, "%s: %s", job->path.text, asked->text);
+}
+
+static bool is_entry(const char *name)
+{
+        static const char folder[] = "shards/";
+
+        return strcmp(name, "head") == 0 ||
+               (strncmp(name, folder, strlen(folder)) == 0 &&
+                strspn(name + strlen(folder), "0123456789abcdef") == KB_SHARD_NAME_SIZE - 1 &&
+                strlen(name) == strlen(folder) + KB_SHARD_NAME_SIZE - 1);
+}
+
+static void put(struct job *job, const char *name, struct kb_span value)
+{
+        _cleanup_writer_ struct kb_writer text = kb_writer_init(KB_BODY_MAX);
+        _cleanup_body_ struct kb_body body = kb_body_init();
+        bool head = strcmp(name, "head") == 0;
+        const struct kb_question question = {.method = KB_HTTP_POST,
+                                             .path = &job->path,
+                                             .body = &body,
+                                             .once = head, /* the second time it is somebody else's */
+                                             .deadline = job->deadline};
+        struct kb_problem problem;
+        enum kb_error error;
+
+        kb_base64_encode(&text, value);
+        kb_body_open(&body, "data");
+        kb_body_bytes(&body, head ? "head" : "shard", KB_SPAN(text.data, text.size));
+        kb_body_close(&body);
+        if (head) {
+                kb_body_open(&body, "options");
+                kb_body_number(&body, "cas", job->directory->entry);
+                kb_body_close(&body);
+        }
+        kb_path_many(&job->path, name);
+        error = kb_writer_end(&text) < 0
+                        ? kb_problem(&problem, KB_E_BAD_REQUEST, "that is too much for one entry")
+                        : kb_ask_start(&job->ask, &question, on_put, job, &problem);
+        if (error != KB_E_OK)
+                job_fail(job, error, "%s", problem.text);
+}
+
+void kb_vault_directory_put(struct kb_vault_directory *d, struct kb_request *request,
+                            const struct kb_store_admin_request *what)
+{
+        struct kb_span value;
+        struct job *job;
+
+        if (!is_entry(what->name) || !kb_list_find(what->fields, "value", &value))
+                kb_request_fail(request, KB_E_BAD_REQUEST, "that is no entry of a directory");
+        else if (!d->mount || !d->mount[0])
+                kb_request_fail(request, KB_E_UNSUPPORTED, NO_MOUNT);
+        else if (!(job = job_new(d, request)))
+                kb_request_fail(request, KB_E_BUSY, "memory is out");
+        else
+                put(job, what->name, value);
 }
 
 /* --- life --- */

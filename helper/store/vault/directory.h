@@ -27,5 +27,13 @@ KB_DEFINE_CLEANUP(struct kb_vault_directory, kb_vault_directory_free);
 /* The verb. Answers its request, now or later. */
 void kb_vault_directory_get(struct kb_vault_directory *d, struct kb_request *request);
 
+/*
+ * store_admin `directory put NAME`: writes an entry, "head" or "shards/SHA256", whose bytes are the field
+ * `value`. A head takes the place of the one that was read last, or of none: when there is another one by
+ * now, that is KB_E_CONFLICT, and nothing was written. With a token that may write.
+ */
+void kb_vault_directory_put(struct kb_vault_directory *d, struct kb_request *request,
+                            const struct kb_store_admin_request *what);
+
 /* Nothing is under way. */
 bool kb_vault_directory_idle(const struct kb_vault_directory *d);

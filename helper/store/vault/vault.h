@@ -24,6 +24,7 @@ struct kb_vault_identity {
         struct kb_config_trust trust; /* who may have written it */
         const char *credentials;      /* $CREDENTIALS_DIRECTORY; NULL: systemd passed none */
         const char *state;            /* $STATE_DIRECTORY */
+        bool user;                    /* it is a person's, who may write: not the broker's */
 };
 
 /* A request that is looked at again once the first login has been tried. */

@@ -160,6 +160,9 @@ static void admin(struct kb_request *request, void *context)
                 return;
         if (is(&q, "store", "status")) {
                 admin_status(request, v);
+        } else if (v->identity.user && is(&q, "directory", "put")) {
+                if (ready(v, request, admin))
+                        kb_vault_directory_put(v->directory, request, &q);
         } else if (!is(&q, "policy", "show")) {
                 kb_request_fail(
                         request, KB_E_UNSUPPORTED,

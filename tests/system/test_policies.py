@@ -51,6 +51,7 @@ NEEDED = [
     Request("host", "asks which line is missing", "POST", "sys/capabilities-self", {"paths": ["kv/data/x"]}),
     Request("host", "renews a lease", "POST", "sys/leases/renew", LEASE),
     Request("host", "takes a lease back", "POST", "sys/leases/revoke", LEASE),
+    Request("host", "reads the directory", "GET", HEAD),
     Request("host", "reads a secret of its own", "GET", "kv/data/hosts/web-1/tls"),
     Request("person", "logs out", "POST", "auth/token/revoke-self", {}),
     Request("person", "changes the password", "POST", "auth/userpass/users/ana/password", {"password": "other words"}),
@@ -117,6 +118,8 @@ CaFile=/etc/keybearer/bao-ca.pem
 Method=approle
 RoleIdFile=/etc/keybearer/bao.role
 SecretIdFile=/etc/keybearer/bao.secret
+[Directory]
+Mount=kv
 """
 
 CREDENTIALS = {"own": "kv/hosts/web-1/tls", "orders": "kv/orders", "web": "pki/issue/web", "code": "totp/code/web"}

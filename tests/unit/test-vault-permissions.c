@@ -14,7 +14,8 @@
 static void look(struct kb_request *q, const char *path, const char *method)
 {
         *q = (struct kb_request){.verb = KB_VERB_store_admin};
-        kb_engines_permissions(bench.engines, q, path, method);
+        kb_engines_permissions(bench.engines, q,
+                               &(struct kb_permissions_of){.path = path, .method = method});
 }
 
 /* "PATH capability granted, ..." */
@@ -96,6 +97,19 @@ static void each_sort_of_secret_needs_its_lines(void **state)
                 assert_memory_equal(rows(&q), needed[i].first, strlen(needed[i].first));
                 bench_teardown(NULL);
         }
+}
+
+static void a_host_whose_directory_comes_from_there_has_to_read_it(void **state)
+{
+        _cleanup_request_ struct kb_request q = {.verb = KB_VERB_store_admin};
+
+        kb_engines_permissions(
+                bench.engines, &q,
+                &(struct kb_permissions_of){
+                        .path = "", .method = "", .mount = "team/kv", .folder = "keybearer/directory"});
+        expect_call(SELF);
+        answer(200, "{\"data\":{\"team/kv/data/keybearer/directory/*\":[\"read\"]}}");
+        assert_non_null(strstr(rows(&q), "team/kv/data/keybearer/directory/* read yes"));
 }
 
 static const struct {
@@ -187,6 +201,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(each_sort_of_secret_needs_its_lines),
                 cmocka_unit_test(only_what_the_server_says_is_granted),
+                TEST(a_host_whose_directory_comes_from_there_has_to_read_it),
                 TEST(who_may_not_even_ask_lacks_that_line),
                 TEST(without_an_answer_nothing_is_said_about_policies),
                 TEST(what_cannot_be_asked_is_refused),

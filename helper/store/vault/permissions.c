@@ -38,7 +38,7 @@ static const struct need {
 };
 
 struct line {
-        char path[PATH_SIZE + 16]; /* with what stands between a mount and the rest */
+        char path[2 * PATH_SIZE + 16]; /* with what stands between a mount and the rest */
         const char *capability;
         bool granted;
 };
@@ -256,19 +256,23 @@ static void need_of_path(struct kb_permissions *p)
         ask(p, &(struct kb_question){.method = KB_HTTP_GET, .path = &path}, on_mount);
 }
 
-static void need_of_host(struct kb_permissions *p)
+static void need_of_host(struct kb_permissions *p, const struct kb_permissions_of *of)
 {
+        _cleanup_free_ char *folder = NULL;
+
         need(p, READ, "auth/token/", "lookup-self", "");
         need(p, UPDATE, "auth/token/", "renew-self", "");
+        if (of->mount && of->mount[0] && asprintf(&folder, "/data/%s/*", of->folder) >= 0)
+                need(p, READ, of->mount, folder, "");
         ask_for_capabilities(p);
 }
 
-void kb_engines_permissions(struct kb_engines *e, struct kb_request *request, const char *path,
-                            const char *method)
+void kb_engines_permissions(struct kb_engines *e, struct kb_request *request,
+                            const struct kb_permissions_of *of)
 {
         struct kb_permissions *p;
 
-        if (path[0] && !kb_name_path_valid(path)) {
+        if (of->path[0] && !kb_name_path_valid(of->path)) {
                 kb_request_fail(request, KB_E_BAD_REQUEST, "the path is words joined by '/'");
                 return;
         }
@@ -281,12 +285,12 @@ void kb_engines_permissions(struct kb_engines *e, struct kb_request *request, co
         p->ask.is = &e->is;
         p->request = request;
         p->deadline = kb_time_add(kb_now_monotonic(), e->is.request_usec);
-        snprintf(p->path, sizeof(p->path), "%s", path);
-        snprintf(p->method, sizeof(p->method), "%s", method);
+        snprintf(p->path, sizeof(p->path), "%s", of->path);
+        snprintf(p->method, sizeof(p->method), "%s", of->method);
         p->next = e->permissions;
         e->permissions = p;
-        if (path[0])
+        if (of->path[0])
                 need_of_path(p);
         else
-                need_of_host(p);
+                need_of_host(p, of);
 }

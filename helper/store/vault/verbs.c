@@ -154,7 +154,7 @@ static void admin(struct kb_request *request, void *context)
 {
         struct kb_vault *v = context;
         struct kb_store_admin_request q;
-        const char *method = "";
+        struct kb_permissions_of of = {.method = ""};
 
         if (!kb_request_decode(request, store_admin, &q))
                 return;
@@ -169,8 +169,11 @@ static void admin(struct kb_request *request, void *context)
                         "a store of type vault has no `%s %s`: its servers have commands of their own",
                         q.object, q.action);
         } else if (ready(v, request, admin)) {
-                (void)!kb_list_find_string(q.fields, "method", &method);
-                kb_engines_permissions(v->engines, request, q.name, method);
+                of.path = q.name;
+                of.mount = v->settings->directory_mount;
+                of.folder = v->settings->directory_path;
+                (void)!kb_list_find_string(q.fields, "method", &of.method);
+                kb_engines_permissions(v->engines, request, &of);
         }
 }
 

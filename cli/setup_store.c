@@ -35,7 +35,7 @@
 #define FOLDER     KB_STATEDIR "-store-%s"
 #define ENROLMENT  "enrolment"
 #define LOGIN_USEC (40 * KB_USEC_PER_SEC)
-#define STUCK_USEC (8 * KB_USEC_PER_SEC) /* the same problem for so long is not going away */
+#define STUCK_USEC (15 * KB_USEC_PER_SEC) /* the same problem for so long is not going away */
 #define LOOK_USEC  (KB_USEC_PER_SEC / 2)
 
 struct store_setup {
@@ -258,7 +258,7 @@ static int write_settings(struct store_setup *v, bool open)
         return r == 0 ? write_file(v, v->settings, text, 0640) : r;
 }
 
-static int take_token(struct store_setup *v)
+static int read_token(const struct store_setup *v, char **ret)
 {
         _cleanup_secret_ char *token = NULL;
         const char *file = given(v, CLI_OPTION_token_file);
@@ -276,7 +276,8 @@ static int take_token(struct store_setup *v)
                                 "-field=wrapping_token "
                                 "auth/approle/role/ROLE/secret-id` prints it");
         token[n] = '\0';
-        return write_token(v, token);
+        *ret = take_ptr(token);
+        return 0;
 }
 
 /* --- the login --- */
@@ -342,22 +343,30 @@ static int check_policies(const struct store_setup *v)
 
 /* --- all of it --- */
 
+/*
+ * The token is handed over last: a program that was restarted in the middle of using it would have used it
+ * up.
+ */
 static int enrol(struct store_setup *v)
 {
+        bool wanted = given(v, CLI_OPTION_address) != NULL, open;
         _cleanup_free_ char *problem = NULL;
-        bool open = v->known && is_open(v, &problem), wanted = given(v, CLI_OPTION_address) != NULL;
+        _cleanup_secret_ char *token = NULL;
         int r = 0;
 
         if (!v->known && !wanted)
                 return cli_fail(v->cli, KB_E_BAD_REQUEST,
                                 "there is no %s yet; say where its servers are: --address=https://HOST:8200",
                                 v->settings);
+        open = v->known && is_open(v, &problem);
         if (wanted)
                 r = write_settings(v, open);
         if (r == 0 && !open && (wanted || given(v, CLI_OPTION_token_file)))
-                r = take_token(v);
+                r = read_token(v, &token);
         if (r == 0)
                 r = switch_on(v);
+        if (r == 0 && token)
+                r = write_token(v, token);
         if (r == 0)
                 r = wait_for_login(v);
         return r == 0 ? check_policies(v) : r;

@@ -241,7 +241,7 @@ def test_a_host_that_is_let_out_can_do_nothing(cluster: Cluster) -> None:
 def host(run: Run, network: Network, installed: tuple[Path, ...], cluster: Cluster) -> Iterator[Machine]:
     """web-1, with a credential of each of some sorts, and a policy for its services beside the one for hosts."""
     bao = cluster.bao
-    engines.pki(bao, "pki", "web")
+    engines.pki(bao, "pki", "web", leased=True)
     engines.totp(bao, "totp", "web")
     bao.policy("services", {"kv/data/orders": ["read"], "pki/issue/web": ["update"], "totp/code/web": ["read"]})
     bao.write("auth/approle/role/web-1", token_policies=["keybearer-host", "services"])

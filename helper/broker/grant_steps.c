@@ -375,7 +375,8 @@ int kb_step_ask_fetch(struct kb_step *s, const char *version, kb_store_done done
         _cleanup_list_ struct kb_list_builder parameters = kb_list_builder_init(KB_FRAME_MAX / 2),
                                               pointers = kb_list_builder_init(KB_FRAME_MAX / 2);
         char request[64];
-        int r = c ? ask(s, KB_VERB_fetch, done) : -ENOENT;
+        bool nobody = c && c->as == KB_AS_person && held->consumer != KB_CONSUMER_USER;
+        int r = !c ? -ENOENT : nobody ? -EPERM : ask(s, KB_VERB_fetch, done);
 
         if (r < 0)
                 return r;
@@ -395,6 +396,7 @@ int kb_step_ask_fetch(struct kb_step *s, const char *version, kb_store_done done
                                      .parameters = kb_list_built(&parameters),
                                      .pointers = kb_list_built(&pointers),
                                      .request = request,
+                                     .person = c->as == KB_AS_person ? held->grant.consumer : "",
                              });
         kb_store_call_start(s->call);
         return 0;
@@ -411,6 +413,8 @@ static void fetch(struct kb_step *s)
         r = kb_step_ask_fetch(s, NULL, on_fetched);
         if (r == -ENOENT)
                 fetch_failed(s, KB_E_NOT_FOUND, "the credential's file is gone");
+        else if (r == -EPERM)
+                fetch_failed(s, KB_E_BAD_REQUEST, "with As=person only somebody who logged in can have it");
         else if (r < 0)
                 fetch_failed(s, KB_E_INTERNAL, "out of memory");
 }

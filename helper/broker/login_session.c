@@ -8,6 +8,7 @@
 #include "helper/broker/logins.h"
 #include "helper/broker/publisher.h"
 #include "helper/broker/sessions.h"
+#include "helper/broker/stores.h"
 #include "helper/broker/user_grants.h"
 #include "helper/broker/verbs.h"
 
@@ -22,6 +23,20 @@ static struct kb_event event_of(const struct kb_session *session, uint32_t id)
         };
 }
 
+/* Their store, which may hold their token, hears at once that they have gone. */
+static void tell_store(struct kb_broker *broker, const char *user)
+{
+        const struct kb_directory *directory = kb_publisher_directory(broker->publisher);
+        const struct kb_person *person = directory ? kb_directory_person(directory, user) : NULL;
+        char store[KB_CREDENTIAL_NAME_MAX + 1];
+        const char *method;
+
+        if (!person || !broker->stores)
+                return;
+        kb_login_store(broker, person, store, &method);
+        kb_stores_greet(broker->stores, store);
+}
+
 void kb_login_session_ended(const struct kb_session *session, const char *why, void *userdata)
 {
         struct kb_broker *broker = userdata;
@@ -30,6 +45,8 @@ void kb_login_session_ended(const struct kb_session *session, const char *why, v
         event.detail = why;
         kb_broker_note(broker, event);
         kb_user_grants_check(broker->user_grants, session->user);
+        if (!kb_session_of(broker->sessions, session->user))
+                tell_store(broker, session->user);
 }
 
 /* --- in --- */

@@ -33,9 +33,10 @@ static bool key_of(const struct kb_credential *c, char ret[static KEY_MAX])
         return n < KEY_MAX;
 }
 
+/* What was fetched as a person is theirs alone, and for as long as the server lets them. */
 static bool wanted(const struct kb_credential *c)
 {
-        return c && c->on_unavailable == KB_ON_UNAVAILABLE_stale;
+        return c && c->on_unavailable == KB_ON_UNAVAILABLE_stale && c->as == KB_AS_host;
 }
 
 void kb_stale_keep(struct kb_held *held, const struct kb_credential *definition,

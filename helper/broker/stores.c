@@ -10,7 +10,9 @@
 #include "common/file.h"
 #include "helper/broker/crl.h"
 #include "helper/broker/disk.h"
+#include "helper/broker/grants.h"
 #include "helper/broker/publisher.h"
+#include "helper/broker/sessions.h"
 #include "helper/broker/store_client.h"
 #include "helper/config/store.h"
 #include "helper/grant/cache.h"
@@ -157,6 +159,61 @@ static void on_hello(const struct kb_store_answer *answer, void *userdata)
         schedule(s, refusal == KB_E_OK ? GREET_USEC : RETRY_USEC);
 }
 
+/* --- who is there: so a store can let go of what it holds for those who are not --- */
+
+#define PEOPLE_MAX 8192 /* of the wire */
+
+struct people {
+        char (*names)[KB_USER_NAME_MAX + 1];
+        size_t n;
+        bool cut;
+};
+
+static void add_person(struct people *p, const char *name)
+{
+        if (p->names && p->n < PEOPLE_MAX)
+                snprintf(p->names[p->n++], sizeof(*p->names), "%s", name);
+        else
+                p->cut = true;
+}
+
+static void add_session(const struct kb_session *session, void *userdata)
+{
+        add_person(userdata, session->user);
+}
+
+static void add_holder(struct kb_held *held, void *userdata)
+{
+        if (held->consumer == KB_CONSUMER_USER && !held->grant.ended)
+                add_person(userdata, held->grant.consumer);
+}
+
+static int by_name(const void *a, const void *b)
+{
+        return strcmp(a, b);
+}
+
+static void put_hello(struct store *s)
+{
+        const struct kb_broker *broker = s->owner->broker;
+        _cleanup_list_ struct kb_list_builder list = kb_list_builder_init(KB_FRAME_MAX / 2);
+        struct people p = {.names = calloc(PEOPLE_MAX, sizeof(*p.names))};
+
+        kb_sessions_each(broker->sessions, add_session, &p);
+        kb_grants_each(broker->grants, add_holder, &p);
+        if (p.n > 0)
+                qsort(p.names, p.n, sizeof(*p.names), by_name);
+        for (size_t i = 0; i < p.n; i++)
+                if (i == 0 || strcmp(p.names[i], p.names[i - 1]) != 0)
+                        kb_list_add_string(&list, p.names[i]);
+        kb_hello_request_put(kb_store_call_writer(s->call),
+                             &(struct kb_hello_request){.broker = PACKAGE_VERSION,
+                                                        .keep = KB_SPAN(s->keep.data, s->keep.size),
+                                                        .counted = !p.cut,
+                                                        .people = kb_list_built(&list)});
+        free(p.names);
+}
+
 static void greet(struct store *s)
 {
         struct kb_broker *broker = s->owner->broker;
@@ -188,9 +245,7 @@ static void greet(struct store *s)
                 schedule(s, RETRY_USEC);
                 return;
         }
-        kb_hello_request_put(kb_store_call_writer(s->call),
-                             &(struct kb_hello_request){.broker = PACKAGE_VERSION,
-                                                        .keep = KB_SPAN(s->keep.data, s->keep.size)});
+        put_hello(s);
         kb_store_call_start(s->call);
 }
 

@@ -79,6 +79,8 @@ static void check_whole(const struct kb_credential *c, const char *path, struct 
         if (c->probe && c->on_rotate.action == KB_ON_ROTATE_none)
                 blame(c, "Probe", path, problems,
                       "Probe= has nothing to look for while OnRotate=none; set OnRotate=");
+        if (c->as == KB_AS_person && c->allow_units && c->allow_units[0])
+                blame(c, "As", path, problems, "As=person is for people, and Unit= names units; remove one");
         for (size_t i = 0; c->allow_units && c->allow_units[i]; i++)
                 if (!may_match_unit(c->allow_units[i]))
                         blame(c, "Unit", path, problems,
@@ -185,7 +187,7 @@ static bool same_pairs(const kb_value_pairs *a, const kb_value_pairs *b)
 
 bool kb_credential_gives_same(const struct kb_credential *a, const struct kb_credential *b)
 {
-        return same_text(a->store, b->store) && same_text(a->path, b->path) &&
+        return same_text(a->store, b->store) && same_text(a->path, b->path) && a->as == b->as &&
                same_text(a->method, b->method) && same_text(a->version, b->version) &&
                same_pairs(&a->params, &b->params) && same_pairs(&a->fields, &b->fields) &&
                a->format == b->format && same_text(a->template, b->template);

@@ -14,6 +14,9 @@
 enum kb_format { KB_FORMAT_raw, KB_FORMAT_json, KB_FORMAT_env, KB_FORMAT_ini, KB_FORMAT_pem };
 #define KB_FORMAT_WORDS "raw|json|env|ini|pem"
 
+enum kb_as { KB_AS_host, KB_AS_person };
+#define KB_AS_WORDS "host|person"
+
 enum kb_strategy { KB_STRATEGY_eager, KB_STRATEGY_lazy, KB_STRATEGY_off };
 #define KB_STRATEGY_WORDS "eager|lazy|off"
 

@@ -399,6 +399,8 @@ static const struct {
          "c.conf:3: line 1 of the template: the filter of a is not one of base64, json, url"},
         {"c.conf", "[Credential]\nPath=kv/a\nField.b=a\nTemplate={{a}}\n",
          "c.conf:4: line 1 of the template: no Field.a= is given"},
+        {"c.conf", "[Credential]\nPath=kv/a\nAs=person\n[Allow]\nUnit=a.service\n",
+         "c.conf:3: As=person is for people, and Unit= names units; remove one"},
         {"c.conf", "[Credential]\nPath=kv/a\n[Rotation]\nProbe=/bin/true\n",
          "c.conf:4: Probe= has nothing to look for while OnRotate=none; set OnRotate="},
         {"c.conf", "[Credential]\nPath=kv/a\n[Rotation]\nProbe=true\nOnRotate=reload\n",

@@ -54,6 +54,17 @@ static void an_empty_store_says_so_until_it_is_made(void **state)
         assert_int_equal(fetch(&again, "kv/a", "", "", &reply), KB_E_NOT_FOUND);
 }
 
+/* It knows nobody's tokens: to ignore whom it is for would be to give it to everybody. */
+static void nothing_is_fetched_as_a_person(void **state)
+{
+        _cleanup_call_ struct kb_call call = kb_call_init(KB_VERB_fetch);
+        char code[64];
+
+        init_store(code, sizeof(code));
+        kb_fetch_request_put(&call.request, &(struct kb_fetch_request){.path = "kv/a", .person = "ana"});
+        assert_int_equal(program_ask(&p, &call), KB_E_UNSUPPORTED);
+}
+
 static void a_secret_goes_in_and_comes_out_with_its_lease(void **state)
 {
         _cleanup_call_ struct kb_call a = {}, b = {}, c = {};
@@ -779,6 +790,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(as_many_fields_as_one_may_have_go_in_and_come_out, start,
                                                 stop),
                 cmocka_unit_test_setup_teardown(the_same_request_gets_the_same_version, start, stop),
+                cmocka_unit_test_setup_teardown(nothing_is_fetched_as_a_person, start, stop),
                 cmocka_unit_test_setup_teardown(a_certificate_is_issued_renewed_by_asking_and_revoked, start,
                                                 stop),
                 cmocka_unit_test_setup_teardown(a_role_is_never_for_nothing, start, stop),

@@ -149,6 +149,7 @@ static struct {
         bool renewable;
         unsigned fetched, revoked, renewed, unanswered;
         char last_revoked[64];
+        char persons[64]; /* that the fetches were for, each with a blank behind it */
         uint8_t *taken;
 } store;
 
@@ -205,6 +206,8 @@ static void answer_fetch(struct kb_span body, struct kb_writer *w)
 
         assert_ok(kb_fetch_request_get(body, &m));
         snprintf(lease, sizeof(lease), "%s#%u", m.path, ++store.fetched);
+        snprintf(store.persons + strlen(store.persons), sizeof(store.persons) - strlen(store.persons), "%s ",
+                 m.person);
         snprintf(value, sizeof(value), "%u", store.fetched);
         kb_list_add_text(&fields, "username", value);
         kb_list_add_text(&fields, "password", value);
@@ -546,6 +549,25 @@ static void services_and_groups_decide_too(void **state)
         assert_string_equal(value("db.password"), "");
         assert_string_equal(log_in("ana", "cron").folder, ""); /* what others hold is not for this one */
         assert_string_equal(log_in("bea", "sudo").folder, ""); /* not in the group */
+}
+
+/* And what one of them was given is nobody's value when the store is away. */
+static void a_credential_may_be_fetched_as_the_person(void **state)
+{
+        struct login l;
+
+        define("db", "[Credential]\nPath=kv/"
+                     "db\nAs=person\nOnUnavailable=stale\nStaleSec=1h\n[Allow]\nUser=ana bea\n");
+        read_credentials();
+        store.ttl = 0;
+        l = log_in("ana", "sshd");
+        assert_string_equal(value("db.password"), "1");
+        assert_string_equal(store.persons, "ana ");
+        store.error = KB_E_UNREACHABLE;
+        log_in("bea", "sshd");
+        assert_int_equal(count_events(KB_EVENT_GRANT_REFUSED), 1);
+        store.error = KB_E_OK;
+        log_out(&l);
 }
 
 static void two_sessions_share_one_grant(void **state)
@@ -1017,6 +1039,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(what_a_person_may_have_is_there_when_the_login_goes_on),
                 TEST(services_and_groups_decide_too),
+                TEST(a_credential_may_be_fetched_as_the_person),
+                TEST(a_credential_may_be_fetched_as_the_person),
                 TEST(two_sessions_share_one_grant),
                 TEST(a_login_within_the_linger_takes_up_what_is_there),
                 TEST(sessions_of_other_services_hold_nothing),

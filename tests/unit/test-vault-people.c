@@ -4,9 +4,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "helper/store/vault/mfa.h"
 #include "helper/store/vault/people.h"
+#include "tests/unit/folder.h"
 
 #define TOKEN "{\"auth\":{\"client_token\":\"hvs.ana\",\"accessor\":\"a1\",\"token_type\":\"service\"}}"
 #define BATCH "{\"auth\":{\"client_token\":\"hvb.ana\",\"token_type\":\"batch\"}}"
@@ -22,6 +24,7 @@
 #define NEEDS_CODE NEEDS("{\"a\":{\"any\":[" PUSH "," PHONE "]}}")
 
 static struct kb_people *people;
+static struct kb_person_tokens *tokens;
 static uint64_t boottime; /* 0: the real one */
 
 uint64_t __real_kb_now_boottime(void);
@@ -37,6 +40,7 @@ static void make(enum kb_vault_people method, const char *mfa_method)
         people = NULL;
         assert_ok(kb_people_new(&people, &(struct kb_people_settings){
                                                  .event = bench.event,
+                                                 .tokens = tokens,
                                                  .namespace = "team",
                                                  .method = method,
                                                  .mount = "people",
@@ -45,11 +49,19 @@ static void make(enum kb_vault_people method, const char *mfa_method)
                                          }));
 }
 
+static void make_tokens(void)
+{
+        assert_ok(kb_person_tokens_new(&tokens, &(struct kb_person_tokens_settings){.event = bench.event,
+                                                                                    .namespace = "team",
+                                                                                    .folder = test_folder}));
+}
+
 static int setup(void **state)
 {
         int r = bench_setup(state);
 
         boottime = 0;
+        make_tokens();
         make(KB_VAULT_PEOPLE_userpass, NULL);
         return r;
 }
@@ -58,6 +70,9 @@ static int teardown(void **state)
 {
         kb_people_free(people);
         people = NULL;
+        kb_person_tokens_free(tokens);
+        tokens = NULL;
+        unlink(in_folder("people"));
         return bench_teardown(state);
 }
 
@@ -104,15 +119,50 @@ static struct kb_store_authenticate_reply reply_of(const struct kb_request *q)
         return reply;
 }
 
+static bool is_idle(void)
+{
+        return kb_people_idle(people) && kb_person_tokens_idle(tokens);
+}
+
 static void expect_parting(const char *token)
 {
         struct kb_cluster_call *call = expect_call("POST auth/token/revoke-self");
 
         assert_string_equal(call->token, token);
         assert_true(call->patient);
-        assert_false(kb_people_idle(people));
+        assert_false(kb_person_tokens_idle(tokens));
         answer(204, "");
-        assert_true(kb_people_idle(people));
+        assert_true(is_idle());
+}
+
+/* As a greeting of the broker names them: "ana bea". */
+static void present(const char *names)
+{
+        _cleanup_list_ struct kb_list_builder list = kb_list_builder_init(4096);
+        char text[64], *rest = text, *name;
+
+        snprintf(text, sizeof(text), "%s", names);
+        while ((name = strsep(&rest, " ")))
+                if (name[0])
+                        kb_list_add_string(&list, name);
+        kb_person_tokens_present(tokens, kb_list_built(&list));
+}
+
+static const char *token_of(const char *user)
+{
+        uint64_t ends;
+        struct kb_span token = kb_person_tokens_find(tokens, user, &ends);
+
+        return token.size > 0 ? (const char *)token.data : "";
+}
+
+/* Long after the login. */
+static void all_leave(void)
+{
+        boottime = kb_now_boottime() + KB_PERSON_TOKEN_GRACE;
+        present("");
+        expect_parting("hvs.ana");
+        assert_int_equal(kb_person_tokens_count(tokens), 0);
 }
 
 /* Asks with the right password, and is asked for a code. */
@@ -133,7 +183,7 @@ static struct kb_span begin_with_code(struct kb_request *q)
 
 /* --- passwords --- */
 
-static void a_right_password_lets_in_and_its_token_is_revoked(void **state)
+static void a_right_password_lets_in_and_its_token_is_held(void **state)
 {
         _cleanup_request_ struct kb_request q;
         struct kb_cluster_call *call;
@@ -146,7 +196,9 @@ static void a_right_password_lets_in_and_its_token_is_revoked(void **state)
         assert_string_equal(call->body, "{\"password\":\"words of ana\"}");
         answer(200, TOKEN);
         assert_true(reply_of(&q).granted);
-        expect_parting("hvs.ana");
+        assert_string_equal(token_of("ana"), "hvs.ana");
+        all_leave();
+        assert_string_equal(token_of("ana"), "");
 }
 
 static void a_batch_token_cannot_be_revoked(void **state)
@@ -156,7 +208,7 @@ static void a_batch_token_cannot_be_revoked(void **state)
         ask_words(&q);
         answer(200, BATCH);
         assert_true(reply_of(&q).granted);
-        assert_true(kb_people_idle(people));
+        assert_true(is_idle());
 }
 
 static void every_other_answer_is_a_typed_error(void **state)
@@ -194,7 +246,7 @@ static void every_other_answer_is_a_typed_error(void **state)
                 if (!strstr(q.text, rows[i].text))
                         fail_msg("%s: %s", rows[i].text, q.text);
         }
-        assert_true(kb_people_idle(people));
+        assert_true(is_idle());
 }
 
 static void a_lost_answer_is_no_wrong_password(void **state)
@@ -209,7 +261,7 @@ static void a_lost_answer_is_no_wrong_password(void **state)
         ask_words(&q);
         bench.start_error = 0;
         assert_int_equal(q.error, KB_E_BUSY);
-        assert_true(kb_people_idle(people));
+        assert_true(is_idle());
 }
 
 static void what_no_server_can_know_is_not_asked(void **state)
@@ -263,9 +315,144 @@ static void a_token_that_cannot_be_revoked_is_no_matter_of_the_login(void **stat
 
         ask_words(&q);
         answer(200, TOKEN);
-        answer(403, "{\"errors\":[\"permission denied\"]}");
         assert_true(reply_of(&q).granted);
-        assert_true(kb_people_idle(people));
+        boottime = kb_now_boottime() + KB_PERSON_TOKEN_GRACE;
+        present("");
+        answer(403, "{\"errors\":[\"permission denied\"]}");
+        assert_string_equal(expect_call("POST auth/token/revoke-accessor")->token, "host-token");
+        answer(403, "{\"errors\":[\"permission denied\"]}");
+        assert_int_equal(kb_person_tokens_count(tokens), 0);
+        assert_true(is_idle());
+}
+
+/* --- tokens --- */
+
+static void log_in_ana(const char *json)
+{
+        _cleanup_request_ struct kb_request q;
+
+        ask_words(&q);
+        answer(200, json);
+        assert_true(reply_of(&q).granted);
+}
+
+static void a_token_lives_for_as_long_as_the_person_is_there(void **state)
+{
+        log_in_ana(TOKEN);
+        present(""); /* the session is about to be */
+        assert_int_equal(bench.n_calls, 0);
+        boottime = kb_now_boottime() + KB_PERSON_TOKEN_GRACE;
+        present("bea ana");
+        assert_string_equal(token_of("ana"), "hvs.ana");
+        log_in_ana(
+                "{\"auth\":{\"client_token\":\"hvs.two\",\"accessor\":\"a2\",\"token_type\":\"service\"}}");
+        expect_parting("hvs.two"); /* one is enough */
+        present("bea");
+        assert_string_equal(token_of("ana"), "");
+        expect_call("POST auth/token/revoke-self");
+        present(""); /* once at a time, and again until it is done */
+        answer(503, "");
+        present("");
+        expect_parting("hvs.ana");
+}
+
+static void a_token_of_before_a_crash_is_revoked_by_its_accessor(void **state)
+{
+        static const struct {
+                int status;
+                unsigned left;
+        } rows[] = {{503, 1}, {403, 0}, {400, 0}, {404, 0}, {204, 0}};
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(rows); i++) {
+                log_in_ana(TOKEN);
+                kb_people_free(people);
+                kb_person_tokens_free(tokens);
+                people = NULL;
+                make_tokens();
+                make(KB_VAULT_PEOPLE_userpass, NULL);
+                assert_string_equal(token_of("ana"), "");
+                present("ana");
+                assert_int_equal(bench.n_calls, 0);
+                present("");
+                assert_string_equal(expect_call("POST auth/token/revoke-accessor")->token, "host-token");
+                assert_string_equal(bench.calls[0]->body, "{\"accessor\":\"a1\"}");
+                answer(rows[i].status, "");
+                assert_int_equal(kb_person_tokens_count(tokens), rows[i].left);
+                if (rows[i].left > 0) {
+                        present("");
+                        answer(204, "");
+                }
+        }
+}
+
+/* The times of these tokens are long over for the loop, which has a clock of its own. */
+static void a_token_is_renewed_until_it_cannot_be(void **state)
+{
+#define TEN(seconds)                                                                                        \
+        "{\"auth\":{\"client_token\":\"hvs.ana\",\"accessor\":\"a1\",\"token_type\":\"service\","           \
+        "\"renewable\":true,\"lease_duration\":" #seconds "}}"
+        boottime = KB_USEC_PER_SEC;
+        log_in_ana(TEN(10));
+        run_until_call();
+        assert_string_equal(expect_call("POST auth/token/renew-self")->token, "hvs.ana");
+        answer(200, TEN(20));
+        run_until_call();
+        answer(503, "");
+        run_until_call();
+        answer(200, TEN(20)); /* no longer than before: it is not asked again */
+        boottime = 100 * KB_USEC_PER_SEC;
+        assert_string_equal(token_of("ana"), "");
+        assert_true(sd_event_run(bench.event, 5 * KB_USEC_PER_SEC) > 0);
+        assert_int_equal(bench.n_calls, 0);
+        assert_int_equal(kb_person_tokens_count(tokens), 0);
+}
+
+static void a_list_of_tokens_that_makes_no_sense_is_left_aside(void **state)
+{
+        FILE *f = fopen(in_folder("people"), "w");
+
+        fputs("nonsense", f);
+        fclose(f);
+        kb_person_tokens_free(tokens);
+        make_tokens();
+        assert_int_equal(kb_person_tokens_count(tokens), 0);
+}
+
+static void a_secret_is_fetched_as_a_person_who_is_there(void **state)
+{
+        struct kb_engines_settings settings = {.event = bench.event,
+                                               .people = tokens,
+                                               .namespace = "team",
+                                               .request_usec = 30 * KB_USEC_PER_SEC};
+        struct kb_engines *engines = NULL;
+
+        bench.batch = true; /* the host's; theirs is none */
+        assert_ok(kb_engines_new(&engines, &settings));
+        for (unsigned i = 0; i < 2; i++) {
+                _cleanup_request_ struct kb_request q;
+
+                if (i > 0)
+                        log_in_ana(TEN(60));
+                ask_begin(&q, KB_VERB_fetch);
+                kb_fetch_request_put(&q.body, &(struct kb_fetch_request){.path = "database/creds/r",
+                                                                         .request = "",
+                                                                         .person = "ana"});
+                kb_engines_fetch(engines, &q);
+                if (i == 0) {
+                        assert_int_equal(q.error, KB_E_EXPIRED);
+                        continue;
+                }
+                assert_string_equal(bench.calls[0]->token, "hvs.ana");
+                answer_mount("database/creds/r", "database/", "database");
+                assert_string_equal(expect_call("GET database/creds/r")->token, "hvs.ana");
+                answer(200,
+                       "{\"lease_id\":\"database/creds/r/x\",\"renewable\":true,\"lease_duration\":3600,"
+                       "\"data\":{\"username\":\"u\"}}");
+                assert_int_equal(q.error, KB_E_OK);
+                assert_string_equal(q.fetched.lease, "database/creds/r/x#token/0");
+                assert_true(q.fetched.ttl <= 60); /* no longer than their token */
+        }
+        kb_engines_free(engines);
 }
 
 /* --- second factors --- */
@@ -282,7 +469,7 @@ static void a_code_is_sent_together_with_the_password(void **state)
         assert_true(call->once);
         answer(200, TOKEN);
         assert_true(reply_of(&code).granted);
-        expect_parting("hvs.ana");
+        all_leave();
 }
 
 static void a_wrong_code_ends_the_login_and_is_no_lock(void **state)
@@ -303,7 +490,7 @@ static void a_wrong_code_ends_the_login_and_is_no_lock(void **state)
                 ask_code(&again, state_of, "123456"); /* each password is good for one code */
                 assert_int_equal(again.error, KB_E_EXPIRED);
         }
-        assert_true(kb_people_idle(people));
+        assert_true(is_idle());
 }
 
 static void a_code_that_is_not_enough_asks_for_nothing_more(void **state)
@@ -313,7 +500,7 @@ static void a_code_that_is_not_enough_asks_for_nothing_more(void **state)
         ask_code(&code, begin_with_code(&q), "123456");
         answer(200, NEEDS_CODE);
         assert_int_equal(code.error, KB_E_INTERNAL);
-        assert_true(kb_people_idle(people));
+        assert_true(is_idle());
 }
 
 static void a_password_is_kept_for_three_minutes(void **state)
@@ -349,7 +536,7 @@ static void passwords_are_kept_for_so_many_and_no_more(void **state)
                 ask_code(&two, second, "123456");
                 answer(200, TOKEN);
                 assert_true(reply_of(&two).granted);
-                expect_parting("hvs.ana");
+                all_leave();
         }
         for (size_t i = 0; i < KB_ARRAY_SIZE(q); i++)
                 request_done(&q[i]);
@@ -473,7 +660,7 @@ static void the_old_password_is_checked_before_a_new_one_is_asked_for(void **sta
                 if (q.error == KB_E_OK)
                         expect_parting("hvs.ana");
         }
-        assert_true(kb_people_idle(people));
+        assert_true(is_idle());
 }
 
 /* Nothing is asked of a server for these. */
@@ -530,11 +717,15 @@ static void what_is_under_way_ends_with_the_store(void **state)
 
         begin_with_code(&waits);
         ask_words(&parts);
-        answer(200, TOKEN); /* the token is being revoked */
+        answer(200, TOKEN);
+        boottime = kb_now_boottime() + KB_PERSON_TOKEN_GRACE;
+        present(""); /* the token is being revoked */
         ask_words(&asks);
         assert_int_equal(bench.n_calls, 2);
         kb_people_free(people);
         people = NULL;
+        kb_person_tokens_free(tokens);
+        tokens = NULL;
         assert_int_equal(bench.canceled, 2);
         assert_int_equal(asks.answers, 0);
 }
@@ -556,7 +747,7 @@ static void fields_that_make_no_sense_are_refused(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(a_right_password_lets_in_and_its_token_is_revoked, setup,
+                cmocka_unit_test_setup_teardown(a_right_password_lets_in_and_its_token_is_held, setup,
                                                 teardown),
                 cmocka_unit_test_setup_teardown(a_batch_token_cannot_be_revoked, setup, teardown),
                 cmocka_unit_test_setup_teardown(every_other_answer_is_a_typed_error, setup, teardown),
@@ -566,6 +757,15 @@ int main(void)
                                                 teardown),
                 cmocka_unit_test_setup_teardown(a_token_that_cannot_be_revoked_is_no_matter_of_the_login,
                                                 setup, teardown),
+                cmocka_unit_test_setup_teardown(a_token_lives_for_as_long_as_the_person_is_there, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(a_token_of_before_a_crash_is_revoked_by_its_accessor, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(a_token_is_renewed_until_it_cannot_be, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_list_of_tokens_that_makes_no_sense_is_left_aside, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(a_secret_is_fetched_as_a_person_who_is_there, setup,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(a_code_is_sent_together_with_the_password, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_wrong_code_ends_the_login_and_is_no_lock, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_code_that_is_not_enough_asks_for_nothing_more, setup,
@@ -586,5 +786,5 @@ int main(void)
                 cmocka_unit_test_setup_teardown(fields_that_make_no_sense_are_refused, setup, teardown),
         };
 
-        return cmocka_run_group_tests(tests, NULL, NULL);
+        return cmocka_run_group_tests(tests, test_folder_make, test_folder_remove);
 }

@@ -169,7 +169,7 @@ static void without_a_folder_of_its_own_it_says_so(void **state)
         write_settings(good);
         begin();
         state_folder = test_folder;
-        greeting_says("reading the key of fingerprints in its folder: ");
+        greeting_says("reading the list of people's tokens in its folder: ");
 }
 
 static void its_status_has_the_state_the_problem_and_the_servers(void **state)

@@ -143,6 +143,11 @@ static void fetch(struct kb_request *request, void *context)
                 kb_request_fail(request, KB_E_BAD_REQUEST, "the path is words joined by '/'");
                 return;
         }
+        if (q.person[0]) {
+                kb_request_fail(request, KB_E_UNSUPPORTED,
+                                "the local store has no tokens of people: As=person is for a cluster");
+                return;
+        }
         if (q.method[0] && strcmp(q.method, "read") != 0) {
                 kb_request_fail(request, KB_E_UNSUPPORTED, "the local store knows no Method=%s", q.method);
                 return;

@@ -79,6 +79,7 @@ static bool make_engines(struct kb_vault *v)
                 .event = v->event,
                 .cluster = v->cluster,
                 .login = v->login,
+                .people = v->tokens,
                 .namespace = v->settings->namespace,
                 .request_usec = v->settings->request_usec,
         };
@@ -95,10 +96,24 @@ static bool make_engines(struct kb_vault *v)
         if (r >= 0)
                 return true;
         kb_problem_errno(&problem, r, "reading the key of fingerprints in its folder");
-        kb_engines_free(v->engines);
-        v->engines = NULL;
-        kb_login_free(v->login);
-        v->login = NULL;
+        return fail(v, &problem);
+}
+
+static bool make_tokens(struct kb_vault *v)
+{
+        const struct kb_person_tokens_settings settings = {
+                .event = v->event,
+                .cluster = v->cluster,
+                .login = v->login,
+                .namespace = v->settings->namespace,
+                .folder = v->identity.state ? v->identity.state : "",
+        };
+        struct kb_problem problem;
+        int r = kb_person_tokens_new(&v->tokens, &settings);
+
+        if (r >= 0)
+                return true;
+        kb_problem_errno(&problem, r, "reading the list of people's tokens in its folder");
         return fail(v, &problem);
 }
 
@@ -108,6 +123,7 @@ static bool make_people(struct kb_vault *v)
         const struct kb_people_settings settings = {
                 .event = v->event,
                 .cluster = v->cluster,
+                .tokens = v->tokens,
                 .namespace = s->namespace,
                 .method = s->people_method,
                 .mount = s->people_mount,
@@ -120,18 +136,29 @@ static bool make_people(struct kb_vault *v)
         if (r >= 0)
                 return true;
         kb_problem_errno(&problem, r, "preparing the logins of people");
+        return fail(v, &problem);
+}
+
+void kb_vault_disconnect(struct kb_vault *v)
+{
         kb_vault_directory_free(v->directory);
         v->directory = NULL;
+        kb_people_free(v->people);
+        v->people = NULL;
         kb_engines_free(v->engines);
         v->engines = NULL;
+        kb_person_tokens_free(v->tokens);
+        v->tokens = NULL;
         kb_login_free(v->login);
         v->login = NULL;
-        return fail(v, &problem);
 }
 
 bool kb_vault_connect(struct kb_vault *v, kb_login_changed changed)
 {
         if (!v->cluster && !make_cluster(v))
                 return false;
-        return make_login(v, changed) && make_engines(v) && make_people(v);
+        if (make_login(v, changed) && make_tokens(v) && make_engines(v) && make_people(v))
+                return true;
+        kb_vault_disconnect(v);
+        return false;
 }

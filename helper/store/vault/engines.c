@@ -61,7 +61,7 @@ static void choose(struct kb_fetch *f)
         else if (f->is.version[0] && !engine->versions)
                 kb_fetch_fail(f, KB_E_BAD_REQUEST, "%s, in a mount of type %s, has no versions", f->is.path,
                               f->mount.type);
-        else if (engine->leased && kb_login_batch(f->engines->is.login))
+        else if (engine->leased && !f->is.person[0] && kb_login_batch(f->engines->is.login))
                 kb_fetch_fail(f, KB_E_UNSUPPORTED,
                               "this host's token is a batch token, which can hold no lease: %s needs "
                               "token_type=service in the role that the host logs in with",
@@ -134,7 +134,18 @@ void kb_fetch_ask(struct kb_fetch *f, const struct kb_question *question,
 {
         struct kb_question q = *question;
         struct kb_problem problem;
+        struct kb_span person;
 
+        if (f->is.person[0] && !q.token) { /* the server decides what they may */
+                person = kb_person_tokens_find(f->engines->is.people, f->is.person, &f->person_ends);
+                if (person.size == 0) {
+                        kb_fetch_fail(f, KB_E_EXPIRED,
+                                      "there is no token of %s: one comes with a login by password",
+                                      f->is.person);
+                        return;
+                }
+                q.token = &person;
+        }
         q.deadline = f->deadline;
         f->answered = answered;
         if (kb_ask_start(&f->ask, &q, on_asked, f, &problem) != KB_E_OK)

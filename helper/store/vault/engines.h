@@ -21,7 +21,8 @@
  *
  * Names of leases, none of which holds a secret, and all of which say all there is to know:
  *
- *   ID#token/N             a lease of the server, made with our token of that generation
+ *   ID#token/N             a lease of the server, made with our token of that generation; 0: with that of a
+ *                          person, or of whoever wrapped it
  *   MOUNT/#cert/SERIAL     a certificate without a lease: revoked by its serial number
  *   PATH#record/TEXT       ends by itself, cannot be taken back: a static password, a certificate of SSH
  *   PATH@VERSION           has no end: a kept secret. Where the server counts no versions, VERSION is a
@@ -32,6 +33,7 @@
 
 #include "helper/server/server.h"
 #include "helper/store/vault/login.h"
+#include "helper/store/vault/person_token.h"
 
 #define KB_FINGERPRINT_KEY_SIZE 32
 
@@ -42,8 +44,9 @@ struct kb_engines_settings {
         sd_event *event;
         struct kb_cluster *cluster;
         struct kb_login *login;
-        const char *namespace; /* NULL or "": none */
-        uint64_t request_usec; /* for one verb, all its requests together */
+        struct kb_person_tokens *people; /* whom a fetch may be made as */
+        const char *namespace;           /* NULL or "": none */
+        uint64_t request_usec;           /* for one verb, all its requests together */
         uint8_t fingerprint_key[KB_FINGERPRINT_KEY_SIZE];
 };
 

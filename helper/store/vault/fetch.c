@@ -203,14 +203,21 @@ void kb_fetch_done(struct kb_fetch *f, const struct kb_fetch_answer *answer)
         kb_fetch_end(f);
 }
 
+/* Of so many seconds those before the end of a token. */
+static uint64_t cut_to(uint64_t ends, uint64_t seconds)
+{
+        uint64_t now = kb_now_boottime();
+        uint64_t left = ends == KB_TIME_NEVER ? UINT64_MAX : ends > now ? (ends - now) / KB_USEC_PER_SEC : 0;
+
+        return left < seconds ? left : seconds;
+}
+
 uint64_t kb_engines_left(const struct kb_engines *e, uint64_t generation, int64_t seconds)
 {
         /* 0: an unwrapped lease, of somebody else's token */
         uint64_t ends = generation == 0 ? KB_TIME_NEVER : kb_login_generation_ends(e->is.login, generation);
-        uint64_t now = kb_now_boottime();
-        uint64_t left = ends == KB_TIME_NEVER ? UINT64_MAX : ends > now ? (ends - now) / KB_USEC_PER_SEC : 0;
 
-        return left < (uint64_t)seconds ? left : (uint64_t)seconds;
+        return cut_to(ends, (uint64_t)seconds);
 }
 
 void kb_fetch_done_leased(struct kb_fetch *f, const struct kb_asked *asked,
@@ -228,7 +235,7 @@ void kb_fetch_done_leased(struct kb_fetch *f, const struct kb_asked *asked,
                 kb_fetch_nonsense(f, asked, "lease_duration");
                 return;
         }
-        if (kb_login_batch(f->engines->is.login)) {
+        if (!f->is.person[0] && kb_login_batch(f->engines->is.login)) {
                 take_back(f, asked);
                 kb_fetch_fail(
                         f, KB_E_UNSUPPORTED,
@@ -237,11 +244,13 @@ void kb_fetch_done_leased(struct kb_fetch *f, const struct kb_asked *asked,
                 return;
         }
         answer.ttl = kb_engines_left(f->engines, f->ask.generation, envelope->lease_duration);
+        if (f->is.person[0])
+                answer.ttl = cut_to(f->person_ends, answer.ttl);
         if (answer.ttl > 0)
                 kb_fetch_done(f, &answer);
         else {
                 take_back(f, asked);
-                kb_fetch_fail(f, KB_E_UNREACHABLE, "%s: this host's token ended meanwhile: it logs in anew",
+                kb_fetch_fail(f, KB_E_UNREACHABLE, "%s: its token ended meanwhile: there will be a new one",
                               f->is.path);
         }
 }

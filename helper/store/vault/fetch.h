@@ -51,6 +51,7 @@ struct kb_fetch {
         struct kb_span question;    /* the request's fields, a copy */
         struct kb_fetch_request is; /* points into it */
         uint64_t deadline;          /* CLOCK_MONOTONIC */
+        uint64_t person_ends;       /* CLOCK_BOOTTIME: the token of is.person, who may be nobody */
 
         const struct kb_engine *engine;
         struct kb_mount mount;

@@ -6,17 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <syslog.h>
 
 #include "common/clock.h"
 #include "common/crashpoint.h"
 #include "common/names.h"
-#include "helper/server/process.h"
 #include "helper/store/vault/body.h"
 #include "helper/store/vault/mfa.h"
 
 #define STATE_SIZE   16
-#define PART_USEC    (60 * KB_USEC_PER_SEC)
 #define PASSWORD_MAX 72 /* bytes that userpass can keep: bcrypt */
 #define LOCKED_TEXT                                                                                         \
         "the server does not look at this password: locked after too many wrong ones (15 minutes, unless "  \
@@ -39,20 +36,12 @@ struct visit {
         uint64_t until; /* CLOCK_BOOTTIME */
 };
 
-/* A token that is being revoked. */
-struct part {
-        struct part *next;
-        struct kb_people *people;
-        struct kb_cluster_call *call;
-};
-
 struct kb_people {
         struct kb_people_settings is;
         struct visit *visits;  /* a server is being asked */
         struct visit *waiting; /* for a code; who came last is the first */
         unsigned n_waiting;
         sd_event_source *tidy;
-        struct part *parts;
 };
 
 static const char *const methods[] = {
@@ -117,51 +106,6 @@ static struct visit *visit_new(struct kb_people *p, struct kb_request *request, 
         v->next = p->visits;
         p->visits = v;
         return v;
-}
-
-/* --- a token that is not needed any more --- */
-
-static void on_parted(const struct kb_cluster_answer *answer, void *userdata)
-{
-        struct part *part = userdata, **at = &part->people->parts;
-
-        if (answer->error != KB_E_OK)
-                kb_process_log(LOG_ERR,
-                               "the token of a person could not be revoked, and lives until its end: %s",
-                               answer->text);
-        while (*at != part)
-                at = &(*at)->next;
-        *at = part->next;
-        free(part);
-}
-
-/* One of type batch cannot be revoked, and has nothing that would end with it. */
-static void part_with(struct kb_people *p, const char *token, const char *type)
-{
-        struct part *part = calloc(1, sizeof(*part));
-        const struct kb_cluster_request request = {
-                .method = KB_HTTP_POST,
-                .path = "auth/token/revoke-self",
-                .namespace = p->is.namespace,
-                .token = KB_SPAN_STRING(token),
-                .patient = true,
-                .deadline = kb_time_add(kb_now_monotonic(), PART_USEC),
-                .done = on_parted,
-                .userdata = part,
-        };
-
-        if (strcmp(type, "batch") == 0) {
-                free(part);
-                return;
-        }
-        if (!part || kb_cluster_start(p->is.cluster, &request, &part->call) < 0) {
-                kb_process_log(LOG_ERR, "the token of a person is not revoked, and lives until its end");
-                free(part);
-                return;
-        }
-        part->people = p;
-        part->next = p->parts;
-        p->parts = part;
 }
 
 /* --- who waits for a code --- */
@@ -308,7 +252,10 @@ static void on_login(const struct kb_cluster_answer *answer, void *userdata)
                         change(v, auth);
                         return;
                 }
-                part_with(v->people, auth->client_token, auth->token_type);
+                if (is_change(v))
+                        kb_person_tokens_part(v->people->is.tokens, auth->client_token, auth->token_type);
+                else
+                        kb_person_tokens_take(v->people->is.tokens, v->user, auth);
                 granted(v);
         } else if (auth->mfa_requirement && is_change(v)) {
                 fail(v, KB_E_UNSUPPORTED,
@@ -406,7 +353,7 @@ static void on_changed(const struct kb_cluster_answer *answer, void *userdata)
         struct visit *v = userdata;
 
         v->call = NULL;
-        part_with(v->people, (const char *)v->password, ""); /* the token by now */
+        kb_person_tokens_part(v->people->is.tokens, (const char *)v->password, ""); /* the token by now */
         if (answer->doubt)
                 fail(v, KB_E_UNREACHABLE,
                      "the answer of the server was lost: nobody knows which password counts now");
@@ -454,7 +401,7 @@ static void change(struct visit *v, const struct kb_api_auth *auth)
                 if (kb_cluster_start(v->people->is.cluster, &request, &v->call) >= 0)
                         return;
         }
-        part_with(v->people, auth->client_token, auth->token_type);
+        kb_person_tokens_part(v->people->is.tokens, auth->client_token, auth->token_type);
         fail(v, KB_E_BUSY, "memory is out");
 }
 
@@ -531,18 +478,11 @@ void kb_people_free(struct kb_people *p)
                 p->waiting = v->next;
                 visit_free(v);
         }
-        while (p->parts) {
-                struct part *part = p->parts;
-
-                p->parts = part->next;
-                kb_cluster_cancel(part->call);
-                free(part);
-        }
         sd_event_source_disable_unref(p->tidy);
         free(p);
 }
 
 bool kb_people_idle(const struct kb_people *p)
 {
-        return !p->visits && !p->parts;
+        return !p->visits;
 }

@@ -9,7 +9,7 @@
  *   second factor  when the server wants one, the code is asked for; the password is kept for that, in
  *                  memory that is wiped, for three minutes and for so many people at most. Both are sent
  *                  together then: see mfa.h
- *   token          what a login gives is a token; it is revoked as soon as the person is known by it
+ *   token          what a login gives is a token: person_token.h holds it while the person is there
  *
  * How a login ends
  *
@@ -24,7 +24,7 @@
 
 #include "helper/config/store_vault.h"
 #include "helper/server/server.h"
-#include "helper/store/vault/cluster.h"
+#include "helper/store/vault/person_token.h"
 
 #define KB_PEOPLE_WAITING   256 /* for a code; where there is no room, who came first has to begin anew */
 #define KB_PEOPLE_WAIT_USEC (180 * KB_USEC_PER_SEC)
@@ -35,6 +35,7 @@ struct kb_people;
 struct kb_people_settings {
         sd_event *event;
         struct kb_cluster *cluster;
+        struct kb_person_tokens *tokens;
         const char *namespace; /* NULL or "": none */
         enum kb_vault_people method;
         const char *mount;      /* below auth/ */

@@ -51,6 +51,16 @@ static void add_server(const struct kb_vault *v, size_t i, struct kb_list_builde
         kb_list_add_text(facts, state.address, text);
 }
 
+static void add_count(struct kb_list_builder *facts, const char *name, unsigned n)
+{
+        char text[16];
+
+        if (n == 0)
+                return;
+        snprintf(text, sizeof(text), "%u", n);
+        kb_list_add_text(facts, name, text);
+}
+
 void kb_vault_facts(const struct kb_vault *v, struct kb_list_builder *facts)
 {
         const struct kb_problem *problem = kb_vault_problem(v);
@@ -62,6 +72,7 @@ void kb_vault_facts(const struct kb_vault *v, struct kb_list_builder *facts)
         if (!v->login)
                 return;
         kb_login_facts(v->login, facts);
+        add_count(facts, "tokens of people", kb_person_tokens_count(v->tokens));
         if (kb_cluster_trouble(v->cluster)[0])
                 kb_list_add_text(facts, "trouble with files", kb_cluster_trouble(v->cluster));
         for (size_t i = 0; i < kb_cluster_size(v->cluster); i++)
@@ -207,13 +218,14 @@ struct parts {
         struct kb_engines *engines;
         struct kb_vault_directory *directory;
         struct kb_people *people;
+        struct kb_person_tokens *tokens;
 };
 
 static struct parts take_parts(struct kb_vault *v)
 {
         return (struct parts){
-                take_ptr(v->settings), take_ptr(v->cluster),   take_ptr(v->login),
-                take_ptr(v->engines),  take_ptr(v->directory), take_ptr(v->people),
+                take_ptr(v->settings),  take_ptr(v->cluster), take_ptr(v->login),  take_ptr(v->engines),
+                take_ptr(v->directory), take_ptr(v->people),  take_ptr(v->tokens),
         };
 }
 
@@ -222,6 +234,7 @@ static void parts_free(struct parts *p)
         kb_vault_directory_free(p->directory);
         kb_people_free(p->people);
         kb_engines_free(p->engines);
+        kb_person_tokens_free(p->tokens);
         kb_login_free(p->login);
         kb_cluster_free(p->cluster);
         kb_vault_settings_free(p->settings);
@@ -263,6 +276,7 @@ static void take_up(struct kb_vault *v)
                 v->engines = old.engines;
                 v->directory = old.directory;
                 v->people = old.people;
+                v->tokens = old.tokens;
                 goes_on(v, &v->problem);
                 settle(v);
         }
@@ -273,7 +287,7 @@ static bool nothing_under_way(const struct kb_vault *v)
 {
         return (!v->engines || kb_engines_idle(v->engines)) &&
                (!v->directory || kb_vault_directory_idle(v->directory)) &&
-               (!v->people || kb_people_idle(v->people));
+               (!v->people || kb_people_idle(v->people)) && (!v->tokens || kb_person_tokens_idle(v->tokens));
 }
 
 static int on_change(sd_event_source *source, uint64_t now, void *userdata)

@@ -43,6 +43,7 @@ struct kb_vault {
         struct kb_engines *engines;           /* there when the login is */
         struct kb_vault_directory *directory; /* the same */
         struct kb_people *people;             /* the same; they need no login of this host */
+        struct kb_person_tokens *tokens;      /* the same; theirs */
         struct kb_problem problem;            /* until there is a login */
         uint64_t reread; /* when settings that cannot be used were last read; CLOCK_MONOTONIC */
         char told[600];  /* how it was when systemd and the journal were last told */
@@ -73,6 +74,7 @@ void kb_vault_retry(struct kb_vault *v, uint64_t now);
 /* Makes the cluster, the login, the engines and the people of v->settings: connect.c. False after v->problem
  * was filled in. */
 bool kb_vault_connect(struct kb_vault *v, kb_login_changed changed);
+void kb_vault_disconnect(struct kb_vault *v); /* all but the cluster */
 
 /*
  * Reads the settings anew. They are taken up once every request that is under way has been answered; the

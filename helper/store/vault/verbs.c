@@ -20,6 +20,8 @@ static void hello(struct kb_request *request, void *context)
                 return;
         kb_vault_retry(v, kb_now_monotonic());
         kb_vault_greeted(v, q.keep);
+        if (v->tokens && q.counted)
+                kb_person_tokens_present(v->tokens, q.people);
         if (kb_vault_waits(v, request, hello))
                 return;
         if (v->login)

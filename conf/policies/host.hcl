@@ -35,6 +35,11 @@ path "kv/data/hosts/{{identity.entity.name}}/*" {
   capabilities = ["read"]
 }
 
+# people, groups and rules of the cluster, which it takes only when they are signed
+path "kv/data/keybearer/directory/*" {
+  capabilities = ["read"]
+}
+
 # What its services need is a policy beside this one, for each role of host. A line for each credential:
 #
 #   path "kv/data/orders"         { capabilities = ["read"] }

@@ -121,7 +121,9 @@ def test_a_line_of_policy_that_is_missing_is_told(host: Machine, bao: OpenBao) -
     try:
         lacks = host.run("keybearer setup --store=vault", check=False)
         assert lacks.returncode != 0 and "lack 1 line: `keybearer doctor` prints" in lacks.stderr
-        assert 'path "kv/data/orders" { capabilities = ["read"] }' in host.run("keybearer doctor", check=False).stdout
+        line = 'path "kv/data/orders" { capabilities = ["read"] }'
+        # the broker hears within some seconds that a store has logged in, and doctor asks those that it knows are up
+        host.wait_for(lambda: line in host.run("keybearer doctor", check=False).stdout, 20, "the line of policy")
     finally:
         bao.policy("orders", {"kv/data/orders": ["read"]})
 

@@ -95,6 +95,15 @@ static int read_text(pid_t pid, char text[static TEXT_MAX], size_t *ret_size)
         return 0;
 }
 
+bool kb_cgroup_is_of_init(pid_t pid)
+{
+        char text[TEXT_MAX], init[TEXT_MAX];
+        size_t size, init_size;
+
+        return read_text(pid, text, &size) >= 0 && read_text(1, init, &init_size) >= 0 &&
+               size == init_size && memcmp(text, init, size) == 0;
+}
+
 /* Paths are seen from the root that PID 1 was started in: what is above it would be folders of no unit. */
 static bool looks_like_ours(void)
 {

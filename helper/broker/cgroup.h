@@ -6,6 +6,7 @@
  * which needs thirty system calls for it and is more than half of what a request would cost.
  */
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "common/names.h"
@@ -16,6 +17,9 @@
  * where systemd puts itself, libsystemd is asked. 0, or a negative errno when nobody can tell.
  */
 int kb_cgroup_unit(pid_t pid, char ret[static KB_UNIT_NAME_MAX + 1]) _must_check_;
+
+/* Whether it is where PID 1 is itself, in no unit. False, too, when nobody can tell. */
+bool kb_cgroup_is_of_init(pid_t pid);
 
 /*
  * The same from the file's text: behind slices, the first folder has the unit's name, with an underscore

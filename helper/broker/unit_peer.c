@@ -46,6 +46,18 @@ static int read_name(int fd, struct kb_peername *ret)
         return kb_peername_parse(KB_SPAN(address.sun_path, size - skip), ret);
 }
 
+/*
+ * A start is asked for from inside the unit's cgroup. With RefreshOnReload=credentials (systemd 260) a
+ * reload is asked for by a child of PID 1 that is still in PID 1's own, where nobody else is: only root
+ * could go there, as it can go into any unit's.
+ */
+static bool may_ask_for(const struct kb_unit_peer *peer, int pidfd, const char *unit)
+{
+        if (strcmp(unit, peer->unit) == 0)
+                return true;
+        return !peer->unit[0] && kb_cgroup_is_of_init(peer->pid) && !has_ended(pidfd);
+}
+
 int kb_unit_peer_get(int fd, struct kb_unit_peer *ret, const char **ret_reason)
 {
         struct kb_unit_peer peer = {0};
@@ -78,10 +90,11 @@ int kb_unit_peer_get(int fd, struct kb_unit_peer *ret, const char **ret_reason)
                 *ret_reason = "the peer's name is not one of systemd's";
                 return -EINVAL;
         }
-        if (strcmp(name.unit, peer.unit) != 0) {
+        if (!may_ask_for(&peer, pidfd, name.unit)) {
                 *ret_reason = "the peer names a unit whose cgroup it is not in";
                 return -EPERM;
         }
+        memcpy(ret->unit, name.unit, sizeof(ret->unit));
         memcpy(ret->credential, name.credential, sizeof(ret->credential));
         memcpy(ret->field, name.field, sizeof(ret->field));
         return 0;

@@ -4,7 +4,8 @@
 /*
  * Who asks on a credential socket. The peer's name is chosen by the peer, so it proves nothing: what counts
  * is that the socket is root's (0600), that the peer is uid 0, and that the kernel has it in the cgroup of
- * the unit it names. systemd's reader runs in the target unit's cgroup already (systemd 252 to 262).
+ * the unit it names. systemd's reader runs in the target unit's cgroup already (systemd 252 to 262), or,
+ * when a reload refreshes credentials (RefreshOnReload=, systemd 260), in that of PID 1.
  */
 
 #include <stddef.h>

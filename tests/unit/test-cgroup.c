@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which unit a process is in: the kernel's texts, and what is read from them. */
+#include <limits.h>
+
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -99,9 +101,16 @@ static void a_process_that_is_gone_is_in_no_unit(void **state)
         assert_true(kb_cgroup_unit(child, unit) < 0); /* how libsystemd says it is its own */
 }
 
+static void pid_1_is_where_it_is(void **state)
+{
+        assert_true(kb_cgroup_is_of_init(1));
+        assert_false(kb_cgroup_is_of_init(INT_MAX)); /* nobody: /proc/sys/kernel/pid_max is far below */
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(pid_1_is_where_it_is),
                 cmocka_unit_test(the_table_holds),
                 cmocka_unit_test(a_nul_is_no_end_of_a_name),
                 cmocka_unit_test(libsystemd_says_the_same),

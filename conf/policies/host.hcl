@@ -25,11 +25,6 @@ path "sys/leases/revoke" {
   capabilities = ["update"]
 }
 
-# people, groups and rules of the cluster: [Directory] of stores.conf(5)
-path "kv/data/keybearer/directory/*" {
-  capabilities = ["read"]
-}
-
 # secrets that are kept for this host alone
 path "kv/data/hosts/{{identity.entity.name}}/*" {
   capabilities = ["read"]

@@ -53,7 +53,6 @@ NEEDED = [
     Request("host", "takes a lease back", "POST", "sys/leases/revoke", LEASE),
     Request("host", "reads the directory", "GET", HEAD),
     Request("host", "reads a secret of its own", "GET", "kv/data/hosts/web-1/tls"),
-    Request("host", "reads the directory", "GET", HEAD),
     Request("person", "logs out", "POST", "auth/token/revoke-self", {}),
     Request("person", "changes the password", "POST", "auth/userpass/users/ana/password", {"password": "other words"}),
     Request("person", "reads a secret of her own", "GET", "kv/data/people/ana/mail"),

@@ -197,6 +197,10 @@ class OpenBao:
         serving = lambda: [node for node in self.nodes if self.state(node) == "active"]
         return str(self._wait(serving, "an active node", timeout)[0])
 
+    def wait_for_standby(self, node: str) -> None:
+        """Returns when a node that was away follows the leader again."""
+        self._wait(lambda: self.state(node) in ("standby", "active"), f"{node} to be back")
+
     def voters(self) -> set[str]:
         """Names of the nodes that have a vote."""
         answer = self.ask("GET", "sys/storage/raft/configuration")

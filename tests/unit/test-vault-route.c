@@ -6,6 +6,15 @@
 
 #define NOT_ACTIVE "local node not active but active cluster node not found"
 
+static void a_status_without_words_has_ours(void **state)
+{
+        assert_non_null(strstr(kb_route_status_text(307), "Address="));
+        assert_non_null(strstr(kb_route_status_text(473), "replicates"));
+        assert_non_null(strstr(kb_route_status_text(503), "sealed"));
+        assert_string_equal(kb_route_status_text(200), "");
+        assert_string_equal(kb_route_status_text(502), "");
+}
+
 static void each_status_means_one_thing(void **state)
 {
         static const struct {
@@ -135,6 +144,7 @@ static void a_hint_comes_first_unless_it_was_asked_or_is_open(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_status_without_words_has_ours),
                 cmocka_unit_test(each_status_means_one_thing),
                 cmocka_unit_test(what_never_left_this_host_was_not_executed),
                 cmocka_unit_test(every_address_comes_once_beginning_with_the_current_one),

@@ -421,6 +421,7 @@ static void tell(struct flight *f, const struct kb_http_answer *answer, struct k
                  const char *errors, bool readable)
 {
         const char *where = f->cluster->nodes[f->at].where;
+        const char *said = errors[0] ? errors : kb_route_status_text(answer->status);
         char text[512] = "";
 
         if (answer->result == KB_HTTP_TIMEOUT && !fair(f) && f->text[0])
@@ -431,7 +432,7 @@ static void tell(struct flight *f, const struct kb_http_answer *answer, struct k
                 snprintf(text, sizeof(text), "%s: its answer is no JSON of OpenBao", where);
         else if (judgement.error != KB_E_OK)
                 snprintf(text, sizeof(text), "%s: HTTP %d%s%.300s", where, answer->status,
-                         errors[0] ? ": " : "", errors);
+                         said[0] ? ": " : "", said);
         remember(f, judgement.error, answer->status, text);
 }
 

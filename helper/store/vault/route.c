@@ -69,6 +69,25 @@ static struct kb_judgement judge_status(const struct kb_http_answer *answer, con
         return (struct kb_judgement){KB_VERDICT_BROKEN, KB_E_UNREACHABLE, true};
 }
 
+const char *kb_route_status_text(int status)
+{
+        static const struct {
+                int first, last;
+                const char *text;
+        } texts[] = {
+                {300, 399, "it is not the leader, and none of the addresses in Address= is"},
+                {429, 429, "too many requests"},
+                {472, 474, "it only replicates another cluster, or is cut off from it"},
+                {501, 501, "it was never set up: bao operator init"},
+                {503, 503, "it is sealed, or down for maintenance"},
+        };
+
+        for (size_t i = 0; i < KB_ARRAY_SIZE(texts); i++)
+                if (status >= texts[i].first && status <= texts[i].last)
+                        return texts[i].text;
+        return "";
+}
+
 struct kb_judgement kb_route_judge(const struct kb_http_answer *answer, const char *errors, bool readable,
                                    bool here)
 {

@@ -34,6 +34,10 @@ struct kb_judgement {
 struct kb_judgement kb_route_judge(const struct kb_http_answer *answer, const char *errors, bool readable,
                                    bool here);
 
+/* What a status means to a person, for a server that says nothing itself; "" when there is no more to say.
+ */
+const char *kb_route_status_text(int status);
+
 /* The way of one call through the addresses: which were tried since the last wait, and where a standby
  * pointed. */
 struct kb_route {

@@ -18,7 +18,7 @@ Type=vault
 [Server]
 Address=https://{address}:{port}
 CaFile=/etc/keybearer/bao-ca.pem
-{server}[Login]
+{more}[Login]
 Method=approle
 Mount={mount}
 RoleIdFile=/etc/keybearer/{store}.role
@@ -34,10 +34,10 @@ OWN = {
 }
 
 
-def enroll(host: Machine, bao: OpenBao, mount: str, role: str, secret: str, store: str = "prod", server: str = "") -> None:
-    """Gives the host a store of that name, switches it on, and waits for its login; `server` is more of its [Server]."""
+def enroll(host: Machine, bao: OpenBao, mount: str, role: str, secret: str, store: str = "prod", more: str = "") -> None:
+    """Gives the host a store of that name, switches it on, and waits for its login; `more` goes behind its [Server]."""
     host.copy_in(bao.servers.authority.file, "/etc/keybearer/bao-ca.pem")
-    text = SETTINGS.format(address=bao.addresses[0], port=PORT, mount=mount, store=store, server=server)
+    text = SETTINGS.format(address=bao.addresses[0], port=PORT, mount=mount, store=store, more=more)
     for path, content in {f"stores/{store}.conf": text, f"{store}.role": role, f"{store}.secret": secret}.items():
         host.write(f"/etc/keybearer/{path}", content, 0o640, "root:keybearer-vault")
     host.run(f"systemctl enable -q --now keybearer-store-vault@{store}.socket && systemctl reload keybearerd")

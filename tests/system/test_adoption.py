@@ -19,9 +19,10 @@ from statistics import median
 import engines
 import pytest
 from conftest import LONG
+from enrolled import OWN, approle
 from machine import Machine, Run, tree
 from network import Network
-from openbao import PORT, OpenBao
+from openbao import OpenBao
 from postgres import Postgres
 from service import add, define, grants, restart, service, show
 from test_grant_life import CA, CLIENTS, NGINX, SERVER, serial_on_the_wire
@@ -34,29 +35,13 @@ SECONDS = 120 if LONG else 40
 PSQL = "/usr/lib/postgresql/17/bin/psql"
 EXAMPLE = "/usr/share/doc/keybearer/examples/probe-postgresql"
 
-STORE = """\
-[Store]
-Type=vault
-[Server]
-Address=https://{address}:{port}
-CaFile=/etc/keybearer/bao-ca.pem
-[Login]
-Method=approle
-Mount=adoption-approle
-RoleIdFile=/etc/keybearer/bao.role
-SecretIdFile=/etc/keybearer/bao.secret
-"""
-
 POLICY = {
     "adoption-db/creds/*": ["read"],
     "adoption-db/static-creds/*": ["read"],
     "adoption-db/rotate-role/asked": ["update"],
     "adoption-kv/data/*": ["read"],
     "adoption-pki/issue/*": ["update"],
-    "sys/leases/renew": ["update"],
-    "sys/leases/revoke": ["update"],
-    "auth/token/lookup-self": ["read"],
-    "auth/token/renew-self": ["update"],
+    **OWN,
 }
 
 POOL = """\
@@ -101,15 +86,9 @@ def bao(openbao: OpenBao, postgres: Postgres) -> OpenBao:
 @pytest.fixture(scope="module")
 def host(run: Run, network: Network, installed: tuple[Path, ...], bao: OpenBao) -> Iterator[Machine]:
     """A host with our package and with psql, whose second store is that server."""
-    role, secret = engines.approle(bao, "adoption-approle", "host", ["adoption"])
     with run.machine(installed[0], tree("trixie", "servers"), plug=network.plug("10.77.0.46")) as it:
-        it.copy_in(bao.servers.authority.file, "/etc/keybearer/bao-ca.pem")
         it.copy_in(HERE / "pool.py", "/usr/local/lib/pool.py")
-        text = STORE.format(address=bao.addresses[0], port=PORT)
-        for name, content in {"stores/prod.conf": text, "bao.role": role, "bao.secret": secret}.items():
-            it.write(f"/etc/keybearer/{name}", content, 0o640)
-            it.run(["chown", "root:keybearer-vault", f"/etc/keybearer/{name}"])
-        it.run("systemctl enable -q --now keybearer-store-vault@prod.socket && systemctl reload keybearerd")
+        approle(it, bao, "adoption-approle", ["adoption"])
         yield it
 
 

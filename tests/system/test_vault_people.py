@@ -10,28 +10,15 @@ from pathlib import Path
 
 import engines
 import pytest
+from enrolled import enroll
 from machine import Machine, Run
 from network import Network
-from openbao import PORT, OpenBao
+from openbao import OpenBao
 from slapd import Slapd
 
 pytestmark = pytest.mark.servers
 
-STORE = """\
-[Store]
-Type=vault
-[Server]
-Address=https://{address}:{port}
-CaFile=/etc/keybearer/bao-ca.pem
-[Login]
-Method=approle
-Mount=vp-hosts
-RoleIdFile=/etc/keybearer/bao.role
-SecretIdFile=/etc/keybearer/bao.secret
-[People]
-Method={method}
-Mount={mount}
-"""
+PEOPLE = "[People]\nMethod={method}\nMount={mount}\n"
 STORES = {"words": ("userpass", "vp-words"), "staff": ("ldap", "vp-ldap"), "away": ("ldap", "vp-away"), "codes": ("userpass", "vp-codes")}
 WORDS = "several long words"
 LIMIT = 5  # wrong passwords in a row, and OpenBao locks
@@ -57,14 +44,8 @@ def host(run: Run, network: Network, installed: tuple[Path, ...], openbao: OpenB
     engines.method(openbao, "ldap", "vp-away")
     openbao.write("auth/vp-away/config", url="ldap://127.0.0.1:1", userdn="ou=people,dc=test", userattr="uid")
     with run.machine(*installed, plug=network.plug("10.77.0.6")) as it:
-        it.copy_in(openbao.servers.authority.file, "/etc/keybearer/bao-ca.pem")
-        files = {"bao.role": role, "bao.secret": secret}
         for name, (method, mount) in STORES.items():
-            files[f"stores/{name}.conf"] = STORE.format(address=openbao.addresses[0], port=PORT, method=method, mount=mount)
-        for name, text in files.items():
-            it.write(f"/etc/keybearer/{name}", text, 0o640, "root:keybearer-vault")
-        for name in STORES:
-            it.run(f"systemctl enable -q --now keybearer-store-vault@{name}.socket")
+            enroll(it, openbao, "vp-hosts", role, secret, name, PEOPLE.format(method=method, mount=mount))
         it.write("/etc/keybearer/keybearer.conf.d/people.conf", "[Login]\nLockoutAttempts=0\n")
         it.run("systemctl reload keybearerd")
         for name, store in {"bea": "words", "cid": "words/userpass", "dan": "words", "uma": "staff", "vic": "away", "meg": "codes"}.items():

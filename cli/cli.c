@@ -51,14 +51,35 @@ int cli_main(int argc, char **argv)
         return close_stdout(status);
 }
 
-_printf_(1, 0) static void say(const char *format, va_list arguments)
+/* Without memory there is nothing left to say well. */
+char *cli_vformat(const char *format, va_list arguments)
 {
-        _cleanup_free_ char *text = NULL;
+        char *text;
 
-        if (vasprintf(&text, format, arguments) < 0)
-                text = NULL;
-        cli_make_printable(text);
-        fprintf(stderr, "keybearer: %s\n", text ? text : format);
+        if (vasprintf(&text, format, arguments) < 0) {
+                fputs("keybearer: memory is out\n", stderr);
+                exit(kb_error_exit_status(KB_E_INTERNAL));
+        }
+        return text;
+}
+
+char *cli_format(const char *format, ...)
+{
+        va_list arguments;
+        char *text;
+
+        va_start(arguments, format);
+        text = cli_vformat(format, arguments);
+        va_end(arguments);
+        return text;
+}
+
+static void say(const char *text)
+{
+        _cleanup_free_ char *printable = cli_format("%s", text);
+
+        cli_make_printable(printable);
+        fprintf(stderr, "keybearer: %s\n", printable);
 }
 
 int cli_fail(const struct cli *cli, enum kb_error error, const char *format, ...)
@@ -67,60 +88,48 @@ int cli_fail(const struct cli *cli, enum kb_error error, const char *format, ...
         va_list arguments;
 
         va_start(arguments, format);
-        say(format, arguments);
+        text = cli_vformat(format, arguments);
         va_end(arguments);
-        if (cli->given[CLI_OPTION_json]) {
-                va_start(arguments, format);
-                if (vasprintf(&text, format, arguments) < 0)
-                        text = NULL;
-                va_end(arguments);
-                cli_print_error(kb_error_word(error), text ? text : format);
-        }
+        say(text);
+        if (cli->given[CLI_OPTION_json])
+                cli_print_error(kb_error_word(error), text);
         return kb_error_exit_status(error);
 }
 
 void cli_note(const struct cli *cli, const char *format, ...)
 {
+        _cleanup_free_ char *text = NULL;
         va_list arguments;
 
         if (cli->given[CLI_OPTION_json])
                 return;
         va_start(arguments, format);
-        say(format, arguments);
+        text = cli_vformat(format, arguments);
         va_end(arguments);
+        say(text);
+}
+
+int cli_vdone(const struct cli *cli, const char *format, va_list arguments)
+{
+        _cleanup_free_ char *text = cli_vformat(format, arguments);
+
+        cli_make_printable(text);
+        if (cli->given[CLI_OPTION_json])
+                cli_print_done(text);
+        else
+                puts(text);
+        return 0;
 }
 
 int cli_done(const struct cli *cli, const char *format, ...)
 {
-        _cleanup_free_ char *text = NULL;
         va_list arguments;
-
-        va_start(arguments, format);
-        if (vasprintf(&text, format, arguments) < 0)
-                text = NULL;
-        va_end(arguments);
-        cli_make_printable(text);
-        if (cli->given[CLI_OPTION_json])
-                cli_print_done(text ? text : format);
-        else
-                puts(text ? text : format);
-        return 0;
-}
-
-char *cli_format(const char *format, ...)
-{
-        va_list arguments;
-        char *text;
         int r;
 
         va_start(arguments, format);
-        r = vasprintf(&text, format, arguments);
+        r = cli_vdone(cli, format, arguments);
         va_end(arguments);
-        if (r < 0) {
-                fputs("keybearer: memory is out\n", stderr);
-                exit(kb_error_exit_status(KB_E_INTERNAL));
-        }
-        return text;
+        return r;
 }
 
 char *cli_path(const struct cli *cli, const char *path)

@@ -9,6 +9,7 @@
  * to stderr.
  */
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -69,6 +70,7 @@ int cli_fail(const struct cli *cli, enum kb_error error, const char *format, ...
 
 /* What was done, in a sentence on stdout. Returns 0, the exit status. */
 int cli_done(const struct cli *cli, const char *format, ...) _printf_(2, 3);
+int cli_vdone(const struct cli *cli, const char *format, va_list arguments) _printf_(2, 0);
 
 /* What may be of use beside a result; silent when nobody reads stderr as text (--json). */
 void cli_note(const struct cli *cli, const char *format, ...) _printf_(2, 3);
@@ -79,6 +81,7 @@ void cli_note(const struct cli *cli, const char *format, ...) _printf_(2, 3);
  */
 char *cli_path(const struct cli *cli, const char *path);
 char *cli_format(const char *format, ...) _printf_(1, 2);
+char *cli_vformat(const char *format, va_list arguments) _printf_(1, 0);
 
 /* Files of settings are root's; below --root= they belong to whoever works there. */
 struct kb_config_trust cli_trust(const struct cli *cli);

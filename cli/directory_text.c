@@ -180,12 +180,10 @@ static void complain(struct reading *r, const char *format, ...)
         va_list arguments;
 
         va_start(arguments, format);
-        if (vasprintf(&text, format, arguments) < 0)
-                text = NULL;
+        text = cli_vformat(format, arguments);
         va_end(arguments);
         if (r->wrong++ < 20)
-                cli_fail(r->cli, KB_E_BAD_REQUEST, "%s:%u: %s", r->d->path, r->line,
-                         text ? text : "memory is out");
+                cli_fail(r->cli, KB_E_BAD_REQUEST, "%s:%u: %s", r->d->path, r->line, text);
 }
 
 static struct entry *entry_new(struct cli_directory *d)

@@ -42,15 +42,12 @@ struct step {
 
 void setup_note_done(struct setup *s, const char *format, ...)
 {
-        _cleanup_free_ char *text = NULL;
         va_list arguments;
 
         va_start(arguments, format);
-        if (vasprintf(&text, format, arguments) < 0)
-                text = NULL;
+        cli_vdone(s->cli, format, arguments);
         va_end(arguments);
         s->any_done = true;
-        cli_done(s->cli, "%s", text ? text : format);
 }
 
 static int print_secret(const char *name, json_object *value)

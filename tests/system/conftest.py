@@ -35,16 +35,22 @@ LONG = bool(os.environ.get("KEYBEARER_TEST_LONG"))
 # What files take, in seconds: only how even the parts of --part are depends on it. A test of any other takes this:
 SECONDS_OF_A_TEST = 4
 SECONDS = {
-    "test_credential": 50,
     "test_adoption": 200,
+    "test_cluster": 130,
+    "test_credential": 50,
     "test_crash": 80,
     "test_crash_login": 45,
     "test_demo": 30,
     "test_doctor": 100,
     "test_install": 200,
+    "test_leases": 190,
     "test_log": 75,
     "test_login": 90,
     "test_people": 80,
+    "test_proxy": 30,
+    "test_vault_directory": 100,
+    "test_vault_login": 220,
+    "test_vault_people": 90,
 }
 
 

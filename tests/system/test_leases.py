@@ -201,6 +201,7 @@ class Chaos:
         for program in (BROKER, f"{enrolled.PROGRAM}.socket"):
             self.host.run(["systemctl", "start", program])
         self.host.wait_for(lambda: self.host.run("systemctl list-jobs").stdout == "No jobs running.\n", 120, "units to be done")
+        self.host.wait_for(lambda: enrolled.status(self.host).get("state") == "open", 60, "the store's login")
         began = time.monotonic()
         since: dict[str, float] = {}  # what differs: when that was seen first
         while True:

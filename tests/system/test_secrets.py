@@ -35,12 +35,13 @@ POLICY = {
 }
 GENERATOR = "JBSWY3DPEHPK3PXP"  # of one-time codes
 
-# Keeps all that it was given, byte by byte, and stays.
+# Has kept all that it was given, byte by byte, when its start is over; and stays.
 FOUND = "/run/found"
 KEEP = f"""\
 [Service]
-Type=exec
-ExecStart=/bin/sh -ec 'rm -rf {FOUND}/%n; mkdir -p {FOUND}; cp -r "$CREDENTIALS_DIRECTORY" {FOUND}/%n; exec sleep infinity'
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -ec 'rm -rf {FOUND}/%n; mkdir -p {FOUND}; cp -r "$CREDENTIALS_DIRECTORY" {FOUND}/%n'
 """
 
 Values = Mapping[str, str]

@@ -202,6 +202,8 @@ class Chaos:
             self.host.run(["systemctl", "start", program])
         self.host.wait_for(lambda: self.host.run("systemctl list-jobs").stdout == "No jobs running.\n", 120, "units to be done")
         self.host.wait_for(lambda: enrolled.status(self.host).get("state") == "open", 60, "the store's login")
+        nothing = "keybearer_grants_revoking 0\n"  # what failed while the store was away is tried again later and later
+        self.host.wait_for(lambda: nothing in self.host.run("keybearer metrics").stdout, 60, "what is to be revoked")
         began = time.monotonic()
         since: dict[str, float] = {}  # what differs: when that was seen first
         while True:

@@ -2,9 +2,9 @@
 #include "directory/head.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "common/hex.h"
 #include "common/names.h"
 
 #define CUT_EVERY 512 /* records, about */
@@ -77,8 +77,7 @@ int kb_head_get(struct kb_span body, struct kb_head *ret)
 
 void kb_shard_name(const struct kb_shard *shard, char ret[KB_SHARD_NAME_SIZE])
 {
-        for (size_t i = 0; i < sizeof(shard->hash); i++)
-                snprintf(ret + 2 * i, 3, "%02x", shard->hash[i]);
+        kb_hex(KB_SPAN(shard->hash, sizeof(shard->hash)), ret);
 }
 
 /* --- head, signature, shards --- */
